@@ -1,0 +1,3 @@
+"""Hooks: an Airflow connection turned into a Coupa client."""
+
+from __future__ import annotations

@@ -1,0 +1,52 @@
+"""A throw-away Airflow for the tests.
+
+Airflow reads its settings from the environment while it is imported, so they are put there
+before anything else runs: nothing of a developer's own Airflow is read or written. Each
+process of pytest-xdist gets a home of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+HOME = Path(tempfile.mkdtemp(prefix="coupa-tests-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AIRFLOW__"))]:
+    del os.environ[name]
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        # From Airflow 3.1 a DAG runs only when it lies in a known bundle: this folder is one.
+        "AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "dags"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # A proxy in the environment must not come between a test and a server on this machine.
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Make Airflow's metadata database, once a process."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+@pytest.fixture(autouse=True)
+def _database_for_marked_tests(request: pytest.FixtureRequest) -> None:
+    """Tests marked ``airflow`` find the metadata database made."""
+    if request.node.get_closest_marker("airflow"):
+        request.getfixturevalue("airflow_db")
