@@ -105,14 +105,14 @@ EXTRA_FIELDS: tuple[ExtraField, ...] = (
     ExtraField(
         name="refresh_token",
         label="Refresh token",
-        help="Only for the grant type refresh token.",
+        help="Only for the grant type refresh token. Coupa gives one to clients with the scope offline_access.",
         kind="secret",
     ),
     ExtraField(
         name="requests_per_second",
         label="Requests per second",
-        help="Most requests a second sent to this instance, over all tasks that use the connection. Coupa "
-        "allows 25 for everybody together, so lower it when other integrations share the instance.",
+        help="Most requests a second. Coupa allows 25 for all integrations of an instance together, so "
+        "lower it when others need their share.",
         kind="number",
         default=24,
         minimum=1,
@@ -121,23 +121,24 @@ EXTRA_FIELDS: tuple[ExtraField, ...] = (
     ExtraField(
         name="timeout_seconds",
         label="Timeout in seconds",
-        help="How long one request may take before it counts as lost.",
+        help="Longest wait for a connection, and for each piece of an answer.",
         kind="number",
         default=60,
         minimum=1,
+        maximum=600,
     ),
     ExtraField(
         name="proxy",
         label="Proxy",
         help="URL of an HTTP proxy on the way to Coupa, e.g. http://proxy.example.com:3128. Not shown "
-        "again once saved, as it may hold a password. Leave empty for none.",
+        "again once saved, as it may hold a password. Leave empty to follow the environment (HTTPS_PROXY).",
         kind="secret",
     ),
     ExtraField(
         name="verify",
         label="Verify TLS",
-        help="true checks Coupa's certificate against the usual authorities, a path checks it against that "
-        "file of certificates, false does not check it.",
+        help="true checks Coupa's certificate against the usual authorities; the path of a CA bundle, on the "
+        "workers, checks it against that; false does not check it and is for tests only.",
         kind="text",
         default="true",
         suggestions=("true", "false"),

@@ -86,6 +86,27 @@ def test_all_forms_have_the_same_fields(widgets: dict[str, Any]) -> None:
             assert item["description"] == widgets[name].description
 
 
+def test_it_agrees_with_the_client_that_reads_it() -> None:
+    from coupa_provider.client.config import (
+        DEFAULT_REQUESTS_PER_SECOND,
+        DEFAULT_TIMEOUT_SECONDS,
+        GRANT_TYPES,
+        LONGEST_TIMEOUT_SECONDS,
+        PUBLISHED_REQUESTS_PER_SECOND,
+        CoupaConfig,
+    )
+
+    fields = {field.name: field for field in EXTRA_FIELDS}
+    assert fields["requests_per_second"].default == DEFAULT_REQUESTS_PER_SECOND
+    assert fields["requests_per_second"].maximum == PUBLISHED_REQUESTS_PER_SECOND
+    assert fields["timeout_seconds"].default == DEFAULT_TIMEOUT_SECONDS
+    assert fields["timeout_seconds"].maximum == LONGEST_TIMEOUT_SECONDS
+    assert [value for value, _ in fields["grant_type"].choices] == list(GRANT_TYPES)
+    untouched = {name: field.default for name, field in fields.items()}
+    config = CoupaConfig.from_fields("c", host="acme", login="id", password="secret", extra=untouched)
+    assert config == CoupaConfig.from_fields("c", host="acme", login="id", password="secret")
+
+
 def test_no_field_is_required(widgets: dict[str, Any]) -> None:
     for name, item in connection_form.conn_fields().items():
         assert "null" in item["schema"]["type"], name
@@ -96,7 +117,7 @@ def test_limits_and_choices_are_the_same_in_both_forms(widgets: dict[str, Any]) 
     schemas = {name: item["schema"] for name, item in connection_form.conn_fields().items()}
     assert schemas["requests_per_second"]["maximum"] == 25
     assert widgets["requests_per_second"].validators[1] == ("range", (), {"min": 1, "max": 25})
-    assert widgets["timeout_seconds"].validators[1] == ("range", (), {"min": 1, "max": None})
+    assert widgets["timeout_seconds"].validators[1] == ("range", (), {"min": 1, "max": 600})
     choices = schemas["grant_type"]["enum"]
     assert list(schemas["grant_type"]["values_display"]) == choices
     assert widgets["grant_type"].validators[1] == ("any_of", (choices,), {})
