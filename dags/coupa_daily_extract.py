@@ -14,11 +14,10 @@ it up to date from then on.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
-
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
 
 # Coupa's names of what to fetch, as in its URLs (/api/purchase_orders), each with the attributes
@@ -35,7 +34,7 @@ with DAG(
     # "@daily" means a day's interval in Airflow 2 and, unless configured otherwise, an empty one in
     # Airflow 3: such a run would fetch nothing. This timetable gives the whole past day in both.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     # Do not run for all days since the start date. Set it to True to fetch the past day by day.
     catchup=False,
     # A slow day must not overlap the next: both would share Coupa's limit of requests.
