@@ -1,0 +1,269 @@
+"""Writers of one part in each file format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from coupa_provider.extract.drift import Drift
+from coupa_provider.extract.kinds import JSON
+from coupa_provider.extract.schema import EXTRA, Field, Schema, schema_of
+from coupa_provider.extract.table import TableDecoder
+
+FILE_FORMATS = ("parquet", "ndjson", "csv")
+
+_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_CELLS = 250_000
+_ROW_GROUP_BYTES = 32 * 1024 * 1024
+_WRITE_BUFFER_BYTES = 1024 * 1024
+_LINE_ENDS = b"\r\n"
+
+
+class PartWriter(ABC):
+    """Writes one part."""
+
+    @abstractmethod
+    def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
+        """Take in the records of a page.
+
+        :param records: the JSON text of each record.
+        :param ids: their ids.
+        :param size: length of the texts together, in bytes.
+        :raises ExtractError: a record cannot be kept.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete the file; not called for a part that is given up."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file, complete or not; may be called again."""
+
+
+class FileFormat(ABC):
+    """A file format for one extract.
+
+    :ivar name: name and file extension.
+    """
+
+    name: str
+
+    @abstractmethod
+    def open(self, path: Path) -> PartWriter:
+        """Begin a part.
+
+        :param path: where to write it.
+        """
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Type of each column by name; empty for formats without columns."""
+        return {}
+
+    @property
+    def drift(self) -> Drift | None:
+        """How the records written so far differ from the columns; None for formats without columns."""
+        return None
+
+
+def make_format(name: str, resource: str, fields: Sequence[Field] | None) -> FileFormat:
+    """Return a file format for one extract.
+
+    :param name: one of ``FILE_FORMATS``.
+    :param resource: path of the resource.
+    :param fields: Coupa's ``fields`` argument; None for all.
+    :raises ValueError: there is no such format.
+    """
+    if name == "ndjson":
+        return Ndjson()
+    if name == "parquet":
+        return Parquet(schema_of(resource, fields))
+    if name == "csv":
+        return Csv(schema_of(resource, fields, decimals_as_text=True))
+    raise ValueError(f"file_format {name!r} is not one of {', '.join(FILE_FORMATS)}.")
+
+
+# ---------------------------------------------------------------------------------------------- NDJSON
+
+
+class Ndjson(FileFormat):
+    """A record a line, byte for byte as Coupa sent it.
+
+    Only the line ends of a pretty-printed record are left out; they can stand between its tokens alone,
+    since JSON has none inside text.
+    """
+
+    name = "ndjson"
+
+    def open(self, path: Path) -> PartWriter:
+        """Begin a part."""
+        return _NdjsonPart(path)
+
+
+class _NdjsonPart(PartWriter):
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=_WRITE_BUFFER_BYTES)
+
+    def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
+        lines = b"\n".join(records)
+        if lines.count(b"\n") != len(records) - 1 or b"\r" in lines:
+            lines = b"\n".join(bytes(record).translate(None, _LINE_ENDS) for record in records)
+        self._file.write(lines + b"\n")
+
+    def finish(self) -> None:
+        self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+class _TablePart(PartWriter):
+    """Gathers records to batches of bounded size; subclasses write the batches."""
+
+    def __init__(self, decoder: TableDecoder) -> None:
+        self._decoder = decoder
+        self._batch_rows = max(1, _BATCH_CELLS // len(decoder.schema.arrow))
+        self._records: list[msgspec.Raw] = []
+        self._ids: list[int] = []
+        self._size = 0
+
+    def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
+        self._records += records
+        self._ids += ids
+        self._size += size
+        if self._size >= _BATCH_BYTES or len(self._ids) >= self._batch_rows:
+            self._flush()
+
+    def finish(self) -> None:
+        if self._ids:
+            self._flush()
+
+    def _flush(self) -> None:
+        batch = self._decoder.decode(self._records, self._ids)
+        self._records, self._ids, self._size = [], [], 0
+        self.write_batch(batch)
+
+    @abstractmethod
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write a batch with at least one row."""
+
+
+class _TableFormat(FileFormat):
+    def __init__(self, schema: Schema) -> None:
+        self._decoder = TableDecoder(schema)
+
+    @property
+    def types(self) -> dict[str, str]:
+        return self._decoder.schema.types
+
+    @property
+    def drift(self) -> Drift | None:
+        return self._decoder.drift
+
+
+class Parquet(_TableFormat):
+    """Typed columns, compressed with Zstandard.
+
+    :param schema: the columns.
+    """
+
+    name = "parquet"
+
+    def open(self, path: Path) -> PartWriter:
+        """Begin a part."""
+        return _ParquetPart(path, self._decoder)
+
+
+class _ParquetPart(_TablePart):
+    def __init__(self, path: Path, decoder: TableDecoder) -> None:
+        super().__init__(decoder)
+        self._batches: list[pa.RecordBatch] = []
+        self._writer = pq.ParquetWriter(
+            str(path),
+            decoder.schema.arrow,
+            compression="zstd",
+            # Most text of a record is its own; what repeats, Zstandard finds with less work.
+            use_dictionary=False,
+            # Readers skip row groups by numbers and times, not by the least of all JSON texts.
+            write_statistics=[column.name for column in decoder.schema.columns if column.kind is not JSON],
+        )
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        if sum(each.nbytes for each in self._batches) >= _ROW_GROUP_BYTES:
+            self._write_row_group()
+
+    def finish(self) -> None:
+        super().finish()
+        if self._batches:
+            self._write_row_group()
+        self.close()
+
+    def _write_row_group(self) -> None:
+        table = pa.Table.from_batches(self._batches)
+        self._batches = []
+        self._writer.write_table(table, row_group_size=len(table))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Csv(_TableFormat):
+    """RFC 4180 in UTF-8 with a header line.
+
+    An attribute without a value is an empty field, an empty text is ``""``. Decimals are written as they were
+    sent, instants in UTC with a ``Z``, nested values as JSON text. Nothing is put before a text that begins
+    with ``=``, ``+``, ``-`` or ``@``: the data stays exact, so do not open a file in a spreadsheet that runs
+    formulas from people you do not trust.
+
+    :param schema: the columns, with decimals as text.
+    """
+
+    name = "csv"
+
+    def open(self, path: Path) -> PartWriter:
+        """Begin a part."""
+        return _CsvPart(path, self._decoder)
+
+
+class _CsvPart(_TablePart):
+    def __init__(self, path: Path, decoder: TableDecoder) -> None:
+        super().__init__(decoder)
+        self._file = path.open("wb", buffering=_WRITE_BUFFER_BYTES)
+        self._file.write(",".join([*(column.name for column in decoder.schema.columns), EXTRA]).encode())
+        self._file.write(_LINE_ENDS)
+
+    def finish(self) -> None:
+        super().finish()
+        self.close()
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        cells = [pc.fill_null(_cells(column), "") for column in batch.columns]
+        lines = pc.binary_join_element_wise(*cells, ",")
+        for line in lines.to_pylist():
+            self._file.write(line.encode() + _LINE_ENDS)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _cells(values: pa.Array) -> Any:
+    if pa.types.is_timestamp(values.type):
+        texts = pc.replace_substring(values.cast(pa.string()), " ", "T", max_replacements=1)
+        return pc.replace_substring(texts, ".000000Z", "Z")
+    if not pa.types.is_string(values.type):
+        return values.cast(pa.string())
+    in_need = pc.match_substring_regex(values, r'^$|[",\r\n]|^\s|\s$')
+    quoted = pc.binary_join_element_wise('"', pc.replace_substring(values, '"', '""'), '"', "")
+    return pc.if_else(in_need, quoted, values)
