@@ -1,0 +1,255 @@
+"""What the Core API answers: lists, records, writes. Pure of HTTP transport; see the server module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coupa_provider.emulator.actions import perform
+from coupa_provider.emulator.answers import (
+    JSON,
+    XML,
+    Answer,
+    Refusal,
+    errors_answer,
+    html_page,
+    json_answer,
+    not_found,
+    refused_access,
+)
+from coupa_provider.emulator.attributes import readable_attributes
+from coupa_provider.emulator.instance import Instance
+from coupa_provider.emulator.oauth import Token, allows
+from coupa_provider.emulator.query import ListQuery, QueryError, parse_query
+from coupa_provider.emulator.routes import Target, locate
+from coupa_provider.emulator.seed.catalogue import parent_path
+from coupa_provider.emulator.shape import limited, project, shallow, without_nulls
+from coupa_provider.emulator.sql import Compiler, Statement
+from coupa_provider.emulator.store import decode, encode
+from coupa_provider.emulator.writes import Writer
+from coupa_provider.emulator.xml import record_to_xml, records_to_xml, singular
+
+_PLURAL_CREATE_SCOPE = {"invoices": ("core.invoice.create",)}
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to the API.
+
+    :param method: HTTP method.
+    :param path: path without query.
+    :param query: query string as sent.
+    :param headers: by lower-case name.
+    :param body: all of the body.
+    :param token: the access token; it is good.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    token: Token
+
+
+def wants_xml(accept: str | None) -> bool:
+    """Tell whether an answer is to be XML, as it is when nothing is said.
+
+    :param accept: the ``Accept`` headers, joined by commas.
+    :return: True for XML.
+    """
+    for part in (accept or "").split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if kind in ("application/json", "text/json", "text/javascript"):
+            return False
+        if kind in ("application/xml", "text/xml"):
+            return True
+    return True
+
+
+class Api:
+    """Answers the calls to one instance.
+
+    :param instance: the instance.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._store = instance.store
+
+    def answer(self, call: Call) -> Answer:
+        """Answer a call.
+
+        :param call: the call.
+        :return: the answer; never raises for what a client did.
+        """
+        switches = self._instance.settings.switches
+        as_xml = wants_xml(call.headers.get("accept"))
+        target = locate(call.method, call.path)
+        if target is None:
+            # An unknown path never reaches the API: it gets the page that people get.
+            return html_page(404, "The page you were looking for does not exist")
+        key = singular(target.resource.xml_root)
+        try:
+            self._check_scope(call, target, as_xml)
+            self._check_parent(target, as_xml)
+            if target.action is not None:
+                return self._act(call, target)
+            if call.method == "GET" and target.record_id is None:
+                return self._list(call, target, as_xml)
+            if call.method == "GET":
+                return self._show(call, target, as_xml)
+            return self._write(call, target, as_xml)
+        except Refusal as refusal:
+            return refusal.answer
+        except QueryError as error:
+            return errors_answer(400, key, [str(error)], as_xml)
+        except _Missing:
+            return not_found(key, f"There is no {key} with id {target.record_id}.", switches, as_xml)
+
+    def _check_scope(self, call: Call, target: Target, as_xml: bool) -> None:
+        resource = target.resource
+        scope = resource.read_scope if call.method == "GET" else resource.write_scope
+        if call.method != "GET" and scope is None and resource.read_scope is not None:
+            scope = resource.read_scope.removesuffix("read") + "write"
+        others = _PLURAL_CREATE_SCOPE.get(resource.path, ()) if call.method == "POST" else ()
+        if not allows(call.token, scope, others):
+            message = "The token has no scope for this."
+            raise Refusal(refused_access(403, message, self._instance.settings.switches, as_xml))
+
+    def _check_parent(self, target: Target, as_xml: bool) -> None:
+        path = target.resource.path
+        parent = parent_path(path)
+        if parent is None or target.parent_id is None:
+            return
+        if self._store.body(parent, target.parent_id) is None:
+            if parent == "comments":
+                # Documented: a bad id here is an internal error, not a 404.
+                raise Refusal(html_page(500, "We're sorry, but something went wrong"))
+            message = f"There is no record with id {target.parent_id}."
+            switches = self._instance.settings.switches
+            raise Refusal(not_found(singular(target.resource.xml_root), message, switches, as_xml))
+
+    def _act(self, call: Call, target: Target) -> Answer:
+        as_xml = wants_xml(call.headers.get("accept"))
+        answer = perform(self._instance, target, call.method, call.query, call.body, as_xml)
+        if answer is not None:
+            return answer
+        message = (
+            f"{target.action} is documented for {target.resource.path}, but not served by this emulator."
+        )
+        return errors_answer(404, singular(target.resource.xml_root), [message], as_xml)
+
+    def _query(self, call: Call, target: Target) -> ListQuery:
+        own_names = self._store.collection(target.resource.path).own_names
+        return parse_query(call.query, target.resource.type, self._instance.settings.switches, own_names)
+
+    def _list(self, call: Call, target: Target, as_xml: bool) -> Answer:
+        resource, settings = target.resource, self._instance.settings
+        query = self._query(call, target)
+        switches = settings.switches
+        if query.offset > settings.max_offset and switches["U14"] in ("504", "cap", "clamp"):
+            if switches["U14"] == "504":
+                return html_page(504, "Gateway Timeout")
+            if switches["U14"] == "cap":
+                raise QueryError(f"offset must not be greater than {settings.max_offset}")
+            query.offset = settings.max_offset
+        bodies = [] if self._is_futile(query, target) else self._select(query, target)
+        fields = self._fields(query, target)
+        plain = not as_xml and fields is None and query.return_object in (None, "full", "none")
+        if plain and switches["U29"] == "present":
+            return Answer(200, b"[" + b",".join(bodies) + b"]", JSON)
+        records = [self._shaped(decode(body), query, fields, target) for body in bodies]
+        if not as_xml:
+            return json_answer(200, records)
+        if not records:
+            return errors_answer(404, "base", ["No results match your search criteria."], True)
+        return Answer(200, records_to_xml(records, resource.xml_root, resource.type), XML)
+
+    def _is_futile(self, query: ListQuery, target: Target) -> bool:
+        """Both currencies of an exchange rate together find nothing, as Coupa documents."""
+        if target.resource.type != "ExchangeRate" or self._instance.settings.switches["U30"] == "and":
+            return False
+        through = {condition.steps[0].name for condition in query.conditions if len(condition.steps) > 1}
+        return {"from-currency", "to-currency"} <= through
+
+    def _select(self, query: ListQuery, target: Target) -> list[bytes]:
+        path = target.resource.path
+        self._store.collection(path)
+        compiler = Compiler(path, self._instance.settings.switches, self._table_of)
+        extra = [Statement("t.parent_id = ?", (target.parent_id,))] if target.parent_id is not None else []
+        return self._store.select(compiler.page(query, extra))
+
+    def _table_of(self, path: str) -> str | None:
+        self._store.collection(path)
+        return path
+
+    def _fields(self, query: ListQuery, target: Target) -> Sequence[Any] | None:
+        if query.fields is not None:
+            return query.fields
+        settings, path = self._instance.settings, target.resource.path
+        name = query.saved_filter or settings.default_filters.get(path)
+        if name is None:
+            return None
+        if name in settings.api_filters:
+            return settings.api_filters[name]
+        if name == f"default_{path}_filter":
+            attributes = readable_attributes(target.resource.type)
+            return [name for name, attribute in attributes.items() if attribute.base != "list"]
+        raise QueryError(f"there is no API filter {name}")
+
+    def _shaped(self, record: Any, query: ListQuery, fields: Sequence[Any] | None, target: Target) -> Any:
+        switches = self._instance.settings.switches
+        if fields is not None:
+            known = self._store.collection(target.resource.path).own_names
+            strict = known if switches["U10"] == "400" else None
+            record = project(record, fields, target.resource.type, self._store.record, strict)
+        elif query.return_object == "limited":
+            record = limited(record)
+        elif query.return_object == "shallow":
+            record = shallow(record, target.resource.type)
+        return without_nulls(record) if switches["U29"] == "omitted" else record
+
+    def _show(self, call: Call, target: Target, as_xml: bool) -> Answer:
+        query = self._query(call, target)
+        body = self._store.body(target.resource.path, target.record_id or 0, target.parent_id)
+        if body is None:
+            raise _Missing
+        return self._one(200, body, query, target, as_xml)
+
+    def _one(self, status: int, body: bytes, query: ListQuery, target: Target, as_xml: bool) -> Answer:
+        fields = self._fields(query, target)
+        record = self._shaped(decode(body), query, fields, target)
+        if as_xml:
+            return Answer(status, record_to_xml(record, target.resource.xml_root, target.resource.type), XML)
+        return Answer(status, encode(record), JSON)
+
+    def _write(self, call: Call, target: Target, as_xml: bool) -> Answer:
+        writer = Writer(self._instance, target, as_xml)
+        if call.method == "DELETE":
+            return writer.delete()
+        query = parse_query(
+            call.query,
+            target.resource.type,
+            self._instance.settings.switches,
+            self._store.collection(target.resource.path).own_names,
+        )
+        if call.method == "POST" and target.record_id is None:
+            record_id = writer.create(call.headers.get("content-type"), call.body, call.token.client_id)
+            status = int(self._instance.settings.switches["U7"])
+        elif call.method in ("PUT", "PATCH") and target.record_id is not None:
+            if self._store.body(target.resource.path, target.record_id, target.parent_id) is None:
+                raise _Missing
+            record_id = writer.update(call.headers.get("content-type"), call.body, query)
+            status = 200
+        else:
+            return html_page(404, "The page you were looking for does not exist")
+        if query.return_object == "none":
+            return Answer(status, b"", XML if as_xml else JSON)
+        body = self._store.body(target.resource.path, record_id)
+        return self._one(status, body or b"null", query, target, as_xml)
+
+
+class _Missing(Exception):
+    """The record that is asked for does not exist."""

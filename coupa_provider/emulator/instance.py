@@ -1,0 +1,245 @@
+"""One emulated Coupa instance: its records, clients, settings and what it saw. No HTTP here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coupa_provider.emulator.attributes import readable_attributes
+from coupa_provider.emulator.drift import Drifter, DriftLog
+from coupa_provider.emulator.faults import FaultPlan
+from coupa_provider.emulator.oauth import Authority
+from coupa_provider.emulator.observed import Observed
+from coupa_provider.emulator.profiles import PROFILES
+from coupa_provider.emulator.rate_limit import RateLimiter
+from coupa_provider.emulator.seed import Seeder
+from coupa_provider.emulator.settings import Faults, SettingError, Settings
+from coupa_provider.emulator.shape import without_nulls
+from coupa_provider.emulator.stamps import DEFAULT_ZONE, render_instant
+from coupa_provider.emulator.store import Row, Store, row_of
+from coupa_provider.resources import Resource, find_resource, resource_paths
+
+Data = Mapping[str, Iterable[Mapping[str, Any]]]
+
+
+class Instance:
+    """One emulated instance.
+
+    :param seed: decides the seeded data.
+    :param scale: multiplies their number.
+    :param sizes: number of records by catalog path; these are made at once, others on first use.
+    :param profile: a bundle of settings, see :mod:`.profiles`.
+    :param empty: start without seeded data.
+    :param data: records of the user's own.
+    :param client_id: client that has every scope.
+    :param client_secret: its secret.
+    :param zone: zone of the company, in which instants are printed.
+    :param changes: settings, see :class:`.settings.Settings`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 7,
+        scale: float = 1.0,
+        sizes: Mapping[str, int] | None = None,
+        profile: str | None = None,
+        empty: bool = False,
+        data: Data | None = None,
+        client_id: str = "emulator",
+        client_secret: str = "emulator-secret",  # noqa: S107 - known to all, it protects nothing
+        zone: str = DEFAULT_ZONE,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        if profile is not None and profile not in PROFILES:
+            raise SettingError(f"no profile {profile!r}; there are {', '.join(sorted(PROFILES))}")
+        for path in sizes or {}:
+            resource_at(path)
+        bundle = PROFILES[profile].settings if profile else {}
+        self._initial = Settings().with_changes(bundle).with_changes(changes or {})
+        self._empty = empty
+        self._data = data
+        self._sizes = dict(sizes or {})
+        self.seeder = Seeder(seed, scale, sizes, zone)
+        self.store = Store(self._seeded)
+        self.authority = Authority()
+        self.authority.add_client(client_id, client_secret, None)
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.observed = Observed()
+        self.drift_log = DriftLog()
+        self.limiter = RateLimiter()
+        self.reset()
+
+    def _seeded(self, path: str) -> tuple[Iterable[Row], set[str]]:
+        if self._empty:
+            return (), {"custom-fields"}
+        return self.seeder.rows(path), self.seeder.maker(path).own_names
+
+    def reset(self) -> None:
+        """Go back to the state at the start: records, settings, counts. Clients and tokens stay."""
+        self.store.reset()
+        self.limiter = RateLimiter()
+        self.observed.reset()
+        self.drift_log.reset()
+        for path in self._sizes:
+            self.store.collection(path)
+        if self._data is not None:
+            self.load(self._data)
+        self._set(self._initial)
+
+    def _set(self, settings: Settings) -> None:
+        before: Settings | None = getattr(self, "settings", None)
+        if before is None or before.faults != settings.faults:
+            self.plan_faults(settings.faults)
+        if before is None or before.drift != settings.drift:
+            self.drifters = [
+                Drifter(drift, self.store, self.seeder, self.drift_log) for drift in settings.drift
+            ]
+        if before is None or (before.rate_limit, before.burst) != (settings.rate_limit, settings.burst):
+            self.limiter = RateLimiter()
+        self.settings = settings
+
+    def plan_faults(self, faults: Faults | None) -> None:
+        """Begin a plan of faults anew.
+
+        :param faults: what may go wrong; None for nothing.
+        """
+        self.fault_plan = FaultPlan(faults) if faults else None
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Change settings.
+
+        :param changes: new values by name.
+        :raises SettingError: when a name or value is not known; nothing is changed then.
+        """
+        settings = self.settings.with_changes(changes)
+        for drift in settings.drift:
+            resource_at(drift.resource)
+        self._set(settings)
+        if "faults" in changes:
+            self.plan_faults(settings.faults)
+
+    def ids(self, path: str) -> list[int]:
+        """Return the ids now alive.
+
+        :param path: catalog path.
+        :return: sorted ids.
+        """
+        return self.store.ids(resource_at(path).path)
+
+    def record(self, path: str, record_id: int) -> dict[str, Any] | None:
+        """Return a record as a default GET answers it.
+
+        :param path: catalog path.
+        :param record_id: its id.
+        :return: the record, or None when it is gone.
+        """
+        record = self.store.record(resource_at(path).path, record_id)
+        if record is not None and self.settings.switches["U29"] == "omitted":
+            record = without_nulls(record)
+        return record
+
+    def load(self, data: Data) -> dict[str, int]:
+        """Take records of the user's own; one with the id of another replaces it.
+
+        What a record leaves out is null, or an empty list, or now for its two times.
+
+        :param data: records in Coupa's dashed form by catalog path.
+        :return: number of records taken by path.
+        :raises SettingError: when the data has another form.
+        """
+        if not isinstance(data, Mapping):
+            raise SettingError("the data must be an object of resource to list of records")
+        taken: dict[str, int] = {}
+        for path, records in data.items():
+            resource = resource_at(path)
+            if isinstance(records, Mapping | str) or not all(isinstance(one, Mapping) for one in records):
+                raise SettingError(f"{path}: the records must be a list of objects")
+            collection = self.store.collection(resource.path)
+            rows = []
+            for given in records:
+                record = self.completed(resource, given)
+                collection.own_names.update(record)
+                rows.append(row_of(record, record.pop("_parent-id", None)))
+                # So that the next record without an id does not get this one's.
+                collection.next_id = max(collection.next_id, rows[-1][0] + 1)
+            self.store.put_rows(resource.path, rows)
+            taken[path] = len(rows)
+        return taken
+
+    def completed(self, resource: Resource, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record with all documented attributes.
+
+        :param resource: what kind of record.
+        :param given: attributes that are known.
+        :return: the record with an id.
+        """
+        now = render_instant(int(time.time()), self.seeder.world.zone)
+        record: dict[str, Any] = {
+            name: [] if attribute.base == "list" else None
+            for name, attribute in readable_attributes(resource.type).items()
+        }
+        if "exported" in record:
+            record["exported"] = False
+        record.update({"created-at": now, "updated-at": now, "custom-fields": {}})
+        record.update(given)
+        if record["id"] is None:
+            record["id"] = self.store.new_id(resource.path)
+        return record
+
+    def tick(self, seconds: float) -> None:
+        """Let drift go on.
+
+        :param seconds: time since the last tick.
+        """
+        now = time.time()
+        for drifter in self.drifters:
+            drifter.advance(seconds, now)
+
+    def issue_refresh_token(self, client_id: str, scopes: Collection[str]) -> str:
+        """Make a refresh token as if a user had consented.
+
+        :param client_id: client that it is for.
+        :param scopes: what the user consented to.
+        :return: the token.
+        """
+        return self.authority.issue_refresh_token(client_id, scopes, time.monotonic())
+
+
+def resource_at(path: str) -> Resource:
+    """Return a resource of the catalog.
+
+    :param path: catalog path.
+    :return: the resource.
+    :raises SettingError: when there is none.
+    """
+    resource = find_resource(path)
+    if resource is None or resource.path != path:
+        near = [
+            known
+            for known in resource_paths()
+            if known.replace("_", "").startswith(path.replace("-", "")[:4])
+        ]
+        raise SettingError(f"no resource {path!r} in the catalog; near are {', '.join(near[:8]) or 'none'}")
+    return resource
+
+
+def read_data_file(path: Path) -> dict[str, Any]:
+    """Read a file of records of the user's own.
+
+    :param path: file with one JSON object of resource to list.
+    :return: the object.
+    :raises SettingError: when the file holds something else.
+    """
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise SettingError(f"{path.name} is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise SettingError(f"{path.name} must hold one object of resource to list of records")
+    return data
