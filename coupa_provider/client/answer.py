@@ -1,0 +1,209 @@
+"""Read an answer: what it says, and what kind of failure it is. Pure: no I/O here.
+
+Every body that api documents or public code shows is read without a crash: ``errors`` as object, list or
+text, ``error`` as text, XML, HTML, nothing, and JSON cut short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any
+
+import msgspec
+
+from coupa_provider.client.errors import (
+    CoupaAuthenticationError,
+    CoupaError,
+    CoupaNotFoundError,
+    CoupaRateLimitError,
+    CoupaScopeError,
+    CoupaUnavailableError,
+    CoupaValidationError,
+)
+from coupa_provider.resources import find_resource
+
+_EXCERPT_CHARACTERS = 300
+_REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-trace-id")
+_TOKEN_LIKE = re.compile(
+    r"(?i)(bearer\s+|(?:access|refresh)_token\W{1,5}|client_secret\W{1,5})[\w.~+/=-]{8,}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, read to its end.
+
+    :param status: HTTP status.
+    :param headers: headers with lower-case names.
+    :param body: the whole body, decompressed.
+    :param method: verb of the request.
+    :param path: path of the request, without its query.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    method: str
+    path: str
+
+    @property
+    def content_type(self) -> str:
+        """Media type in lower case without parameters, empty where none was given."""
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+    @property
+    def request_id(self) -> str | None:
+        """The id Coupa gave the request, where it gave one (none is documented)."""
+        return next((self.headers[name] for name in _REQUEST_ID_HEADERS if name in self.headers), None)
+
+    def json(self) -> Any:
+        """Decode the body.
+
+        :return: the value, or None for an empty body, as ``return_object=none`` gives.
+        :raises CoupaUnavailableError: it is HTML, cut short, or otherwise no JSON.
+        """
+        if not self.body.strip():
+            return None
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise not_json(self) from None
+
+
+def not_json(answer: Answer, secrets: Collection[str] = ()) -> CoupaUnavailableError:
+    """Return the error for a body that should be JSON and is not."""
+    kind = answer.content_type or "an unnamed type"
+    return CoupaUnavailableError(
+        f"Coupa answered with a body that is no whole JSON (content type {kind}, {len(answer.body)} bytes)",
+        **_details(answer, secrets),
+    )
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return how long the server asks to wait, from ``Retry-After`` in seconds or as a date.
+
+    :param headers: headers with lower-case names.
+    :param now: the present, aware.
+    :return: seconds, never negative; None where the header is absent or unreadable.
+    """
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
+
+
+def read_failure(answer: Answer, now: datetime, secrets: Collection[str] = ()) -> CoupaError | None:
+    """Turn an answer into the error it stands for.
+
+    :param answer: the answer.
+    :param now: the present, aware, to read a ``Retry-After`` date.
+    :param secrets: texts that may not appear in an error.
+    :return: the error, or None if the answer is a success.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    details = _details(answer, secrets)
+    messages = tuple(_redact(message, secrets) for message in read_messages(answer.body))
+    said = f": {'; '.join(messages[:5])}" if messages else ""
+    if status == 429:
+        wait = retry_after_seconds(answer.headers, now)
+        return CoupaRateLimitError("Coupa's rate limit is used up", retry_after=wait, **details)
+    if 300 <= status < 400:
+        return CoupaUnavailableError(
+            "Coupa redirected the request, perhaps to a login or maintenance page; redirects are not followed. "
+            "If it stays so, check the instance's host in the connection",
+            **details,
+        )
+    if status == 401:
+        return CoupaAuthenticationError(f"Coupa did not accept the access token{said}", **details)
+    if status == 403:
+        return CoupaScopeError(f"Coupa refused access{said}. {_scope_remedy(answer)}", **details)
+    if status == 404:
+        return CoupaNotFoundError(f"Coupa has no such record or path{said}", **details)
+    if status >= 500 or status == 408:
+        return CoupaUnavailableError(
+            f"Coupa is not available{said}", timed_out=status in (408, 504), **details
+        )
+    return CoupaValidationError(f"Coupa refused the request{said}", errors=messages, **details)
+
+
+def read_messages(body: bytes) -> list[str]:
+    """Return the messages in an error body, of whatever form; empty where there are none.
+
+    Messages under ``warnings`` are left out: they do not say why a request failed.
+    """
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        return []
+    if text[0] in '{["':
+        try:
+            return list(dict.fromkeys(_flatten(msgspec.json.decode(body))))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return []
+    if text[0] == "<":
+        inner = re.findall(r"<error\b[^>]*>(.*?)</error>", text, re.S | re.I)
+        inner = inner or re.findall(r"<title\b[^>]*>(.*?)</title>", text, re.S | re.I)
+        cleaned = (re.sub(r"<!\[CDATA\[(.*?)\]\]>", r"\1", part, flags=re.S) for part in inner)
+        return [unescape(part).strip() for part in cleaned if part.strip()]
+    return [text[:_EXCERPT_CHARACTERS]]
+
+
+def _flatten(value: Any, label: str = "") -> list[str]:
+    if isinstance(value, Mapping):
+        if not label and ("errors" in value or "error" in value):
+            described = value.get("error_description")
+            found = _flatten(value.get("errors"), "errors") + _flatten(value.get("error"), "error")
+            return found + ([str(described)] if described else [])
+        return [
+            message
+            for key, part in value.items()
+            if key != "warnings"
+            for message in _flatten(part, str(key))
+        ]
+    if isinstance(value, list | tuple):
+        return [message for part in value for message in _flatten(part, label or "errors")]
+    return [str(value)] if value not in (None, "") else []
+
+
+def _scope_remedy(answer: Answer) -> str:
+    resource = find_resource(answer.path.removeprefix("/api/").split("?")[0].rstrip("/"))
+    if resource is None:
+        resource = find_resource(answer.path.removeprefix("/api/").split("/")[0])
+    scope = (resource.read_scope if answer.method == "GET" else resource.write_scope) if resource else None
+    needed = f"It usually needs the scope {scope}" if scope else "A scope may be missing"
+    return (
+        f"{needed}: grant it to the client in Coupa (/oauth2/clients) and name it in the connection's scopes. "
+        "The client's user and content groups can limit access too"
+    )
+
+
+def _details(answer: Answer, secrets: Collection[str]) -> dict[str, Any]:
+    excerpt = _redact(answer.body[: _EXCERPT_CHARACTERS * 4].decode("utf-8", "replace").strip(), secrets)
+    shown = excerpt[:_EXCERPT_CHARACTERS] + ("…" if len(excerpt) > _EXCERPT_CHARACTERS else "")
+    return {
+        "status": answer.status,
+        "method": answer.method,
+        "path": answer.path,
+        "request_id": answer.request_id,
+        # The body of a success is data, not an explanation: it stays out of logs.
+        "excerpt": shown if shown and answer.status >= 300 else None,
+    }
+
+
+def _redact(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "***")
+    return _TOKEN_LIKE.sub(r"\1***", text)

@@ -1,0 +1,128 @@
+"""Does a record satisfy the conditions it was asked for?
+
+Coupa may drop a condition it does not understand and then answers with everything. So each record is held
+against the query. The comparison is lenient where Coupa's own is not documented (case, formats): it says
+False only where no reading of the condition fits, and None where it cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from coupa_provider.client.query import Condition
+
+
+def satisfies(record: Mapping[str, Any], condition: Condition) -> bool | None:
+    """Tell whether a record satisfies a condition.
+
+    :param record: the decoded attributes that the condition's path starts with, by dashed wire name.
+    :param condition: one condition of the query.
+    :return: True or False, or None where the record does not show the attribute.
+    """
+    values = list(_values_at(record, condition.path))
+    if not values:
+        return None
+    verdicts = [_compare(value, condition) for value in values]
+    if any(verdict is not False for verdict in verdicts):
+        return True if True in verdicts else None
+    return False
+
+
+def parse_instant(text: object) -> datetime | None:
+    """Return an instant in UTC; text without a zone counts as UTC (article 0014); None if it is no time."""
+    if not isinstance(text, str) or len(text) < 10 or text[4:5] != "-":
+        return None
+    try:
+        instant = datetime.fromisoformat(text.strip("'\""))
+    except ValueError:
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _values_at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """Yield what a path leads to; through a list it leads to each of its members."""
+    if isinstance(value, list):
+        for member in value:
+            yield from _values_at(member, path)
+    elif not path:
+        yield value
+    elif isinstance(value, Mapping):
+        for name in (path[0].replace("_", "-"), path[0]):
+            if name in value:
+                yield from _values_at(value[name], path[1:])
+                return
+
+
+def _compare(value: Any, condition: Condition) -> bool | None:
+    operator, wanted = condition.operator, condition.values
+    if operator == "blank":
+        return (value in (None, "", [], {})) == (wanted[0].lower() == "true")
+    if isinstance(value, Mapping):
+        return None
+    if operator in ("", "in"):
+        return _any(_equal(value, text) for text in wanted)
+    if operator in ("not_eq", "not_in"):
+        # SQL leaves nulls out here, other engines do not: a null proves nothing.
+        return None if value is None else not any(_equal(value, text) for text in wanted)
+    if value is None:
+        return False
+    if operator in ("contains", "starts_with", "ends_with"):
+        text, part = str(value).casefold(), wanted[0].casefold()
+        return {
+            "contains": part in text,
+            "starts_with": text.startswith(part),
+            "ends_with": text.endswith(part),
+        }[operator]
+    return _ordered(value, operator, wanted[0], condition.base)
+
+
+def _any(verdicts: Iterator[bool | None]) -> bool | None:
+    seen = list(verdicts)
+    return True if True in seen else None if None in seen else False
+
+
+def _equal(value: Any, text: str) -> bool | None:
+    if value is None:
+        return text == ""
+    if isinstance(value, bool):
+        return text.strip().casefold() in (("true", "1", "yes", "t") if value else ("false", "0", "no", "f"))
+    number, wanted_number = _number(value), _number(text)
+    if number is not None and wanted_number is not None:
+        return number == wanted_number
+    instant, wanted_instant = parse_instant(value), parse_instant(text)
+    if instant is not None and wanted_instant is not None:
+        # A day may mean midnight here or there (article 0014): not decided by equality.
+        return (
+            True if instant == wanted_instant else None if len(text) <= 10 or len(str(value)) <= 10 else False
+        )
+    return str(value).strip().casefold() == text.strip().casefold()
+
+
+def _ordered(value: Any, operator: str, text: str, base: str | None) -> bool | None:
+    left: Any
+    right: Any
+    left, right = parse_instant(value), parse_instant(text)
+    if not isinstance(value, str) or base in ("decimal", "integer", "float"):
+        left, right = _number(value), _number(text)
+    elif base == "date" or len(value) <= 10:
+        return None  # a calendar day against an instant, or a text: its order is not documented
+    if left is None or right is None:
+        return None
+    return bool(
+        {"gt": left > right, "lt": left < right, "gt_or_eq": left >= right, "lt_or_eq": left <= right}[
+            operator
+        ]
+    )
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

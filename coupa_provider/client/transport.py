@@ -1,0 +1,161 @@
+"""The only module that speaks HTTP. It sends one request and reads one answer, with no second thoughts."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from coupa_provider import __version__
+from coupa_provider.client.answer import Answer
+from coupa_provider.client.config import CoupaConfig
+from coupa_provider.client.errors import CoupaQueryError
+from coupa_provider.client.retry import Failure
+
+USER_AGENT = f"airflow-provider-coupa/{__version__}"
+_MOST_CONNECTIONS = 100
+
+
+class TransportError(Exception):
+    """No whole answer came.
+
+    :param failure: what that means for repeating the request.
+    :param message: cause and, where it is one of set-up, the remedy.
+    """
+
+    def __init__(self, failure: Failure, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.message = message
+
+
+class Transport:
+    """An HTTP connection pool to one instance and no other; bound to one event loop.
+
+    :param config: instance, time limit, proxy and certificates.
+    """
+
+    def __init__(self, config: CoupaConfig) -> None:
+        self._base_url = config.base_url
+        self._host = urlsplit(config.base_url).hostname or ""
+        _quiet_request_lines(self._host)
+        # A loopback emulator needs no certificates, whose loading costs more than many requests to it.
+        verify: bool | ssl.SSLContext = config.base_url.startswith("https") and config.verify is not False
+        if isinstance(config.verify, str) and verify:
+            verify = ssl.create_default_context(cafile=config.verify)
+        self._client = httpx.AsyncClient(
+            verify=verify,
+            proxy=config.proxy,
+            trust_env=not config.loopback,
+            timeout=httpx.Timeout(config.timeout_seconds, pool=None),
+            follow_redirects=False,
+            limits=httpx.Limits(
+                max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS
+            ),
+            headers={"User-Agent": USER_AGENT},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Answer:
+        """Send one request and read its answer to the end.
+
+        :param method: verb.
+        :param path: path from the root of the instance; nothing in it can lead to another host.
+        :param query: query string, encoded.
+        :param headers: headers of this request.
+        :param body: bytes to send.
+        :raises TransportError: no whole answer came.
+        :raises CoupaQueryError: the path is not a plain path.
+        """
+        url = httpx.URL(self._base_url + path + (f"?{query}" if query else ""))
+        if not path.startswith("/") or url.host != httpx.URL(self._base_url).host:
+            raise CoupaQueryError(f"{path!r} is not a path on {self._host}.")
+        try:
+            response = await self._client.request(method, url, headers=dict(headers), content=body)
+        except httpx.HTTPError as error:
+            raise self._explain(error) from error
+        return Answer(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=response.content,
+            method=method,
+            path=path,
+        )
+
+    def _explain(self, error: httpx.HTTPError) -> TransportError:
+        text = str(error) or type(error).__name__
+        if isinstance(error, httpx.ProxyError | httpx.UnsupportedProtocol):
+            return TransportError(
+                Failure.NOT_SENT,
+                f"The proxy did not let the request through ({text}). Check the field 'proxy'",
+            )
+        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            return TransportError(
+                Failure.NOT_SENT,
+                f"No connection to {self._host} within the time limit: a firewall, or a proxy is needed",
+            )
+        if isinstance(error, httpx.ConnectError):
+            return TransportError(Failure.NOT_SENT, self._explain_connect(error, text))
+        if isinstance(error, httpx.TimeoutException):
+            return TransportError(Failure.TIMED_OUT, f"{self._host} did not answer within the time limit")
+        return TransportError(
+            Failure.BROKEN, f"The connection to {self._host} broke before the answer was whole ({text})"
+        )
+
+    def _explain_connect(self, error: httpx.ConnectError, text: str) -> str:
+        if "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text.upper():
+            return (
+                f"The TLS connection to {self._host} failed ({text}). If a proxy or private authority signs its "
+                "certificate, set the field 'verify' to the path of that CA bundle"
+            )
+        if any(
+            word in text
+            for word in (
+                "Name or service not known",
+                "nodename",
+                "getaddrinfo",
+                "No address",
+                "Temporary failure in name",
+            )
+        ):
+            return f"The host name {self._host} is not known. Check the instance in the field 'host'"
+        return f"No connection to {self._host} ({text}). Check the field 'host', or whether a proxy is needed"
+
+
+class _HostFilter(logging.Filter):
+    """Drops httpx's line per request for one host: it would print every query, many times a second."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        return not any(isinstance(arg, httpx.URL) and arg.host == self.host for arg in args)
+
+
+def _quiet_request_lines(host: str) -> None:
+    logger = logging.getLogger("httpx")
+    if not any(isinstance(known, _HostFilter) and known.host == host for known in logger.filters):
+        logger.addFilter(_HostFilter(host))

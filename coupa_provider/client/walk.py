@@ -1,0 +1,406 @@
+"""A complete walk: every record that matches, once, or a clear failure.
+
+Offsets shift when rows are added or change, and Coupa gives no total and no cursor (article 0006). So a walk
+goes by id: ``id[gt]=last & order_by=id & dir=asc``. One page answers a small resource. For a larger one the
+highest id is asked for, the ids between are cut into ranges that are read at a time, and a range is split
+when there is room for one more request; the shared pace, not the number of ranges, sets the speed. At the
+end the walk goes on from the highest id, for rows born meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from coupa_provider.client.answer import Answer
+from coupa_provider.client.client import CoupaClient
+from coupa_provider.client.errors import (
+    CoupaIncompleteError,
+    CoupaQueryError,
+    CoupaUnavailableError,
+    CoupaValidationError,
+)
+from coupa_provider.client.page import Counters, Page
+from coupa_provider.client.page_reader import PageContent, PageReader
+from coupa_provider.client.query import (
+    Condition,
+    encode_fields,
+    encode_query,
+    parse_filters,
+    top_level_fields,
+    window_conditions,
+)
+from coupa_provider.client.spans import (
+    Span,
+    density_of,
+    needs_confirmation,
+    plan_spans,
+    split_widest,
+    workers_for,
+)
+from coupa_provider.resources import find_resource
+
+#: The most Coupa gives, and the steps down when even that takes it too long.
+PAGE_SIZES = (50, 20, 5)
+#: Pages that may wait for the consumer; more are not fetched.
+_WAITING_PAGES = 8
+#: An attribute no instance has: tells whether an instance refuses unknown ones.
+_CANARY = "airflow_provider_coupa_probe"
+
+
+class Walk:
+    """One walk over the records of a resource. Nothing is sent before iteration begins.
+
+    :param client: an entered client.
+    :param resource: path under ``/api``: ``"invoices"``.
+    :param filters: Coupa's query keys with Python values; see :func:`.query.parse_filters`.
+    :param fields: attributes to return, nested; None for Coupa's default. ``id`` is always asked for.
+    :param updated_since: first instant of ``updated-at`` inside the window, aware.
+    :param updated_until: first instant of ``updated-at`` after the window, aware.
+    :raises CoupaQueryError: the query is wrong.
+    """
+
+    def __init__(
+        self,
+        client: CoupaClient,
+        resource: str,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        fields: Sequence[Any] | None = None,
+        updated_since: datetime | None = None,
+        updated_until: datetime | None = None,
+    ) -> None:
+        self.client = client
+        self.resource = resource.strip("/")
+        self.counters = Counters()
+        #: What a person should know about how the walk went.
+        self.reports: list[str] = []
+        self.updated_since = updated_since
+        self.updated_until = updated_until
+        known = find_resource(self.resource)
+        conditions, arguments = parse_filters(filters, known)
+        window = window_conditions(updated_since, updated_until, conditions)
+        needed = ["id", "updated_at"] if window else ["id"]
+        encoded = encode_fields(fields, always=needed)
+        self._asked = (
+            [*top_level_fields(fields), *(name.replace("_", "-") for name in needed)] if fields else []
+        )
+        self._after, self._upto, conditions = _fold_id_bounds(conditions)
+        self._conditions = conditions + window
+        self._documented = set(known.attributes) if known else set()
+        self._reader = PageReader(
+            self.resource, [_by_association(c, self._documented) for c in self._conditions]
+        )
+        self._arguments = list(arguments.items()) + ([("fields", encoded)] if encoded else [])
+        self._limit = PAGE_SIZES[0]
+        self._spans: list[Span] = []
+        self._deliver: Callable[[Page], Awaitable[None]]
+
+    @property
+    def instance(self) -> str:
+        """Host of the instance."""
+        return self.client.config.instance
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The arguments that say what is asked for; ranges of ids, order and page size come on top."""
+        bounds = _bounds(self._after, self._upto)
+        return dict([*((c.key, c.text) for c in self._conditions), *bounds, *self._arguments])
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """Yield checked pages as they come: rising ids within a page, pages in no order.
+
+        Leaving the iteration early stops all requests.
+
+        :raises CoupaIncompleteError: Coupa's answers cannot be trusted to hold every record.
+        :raises CoupaError: a request failed for good.
+        """
+        waiting: asyncio.Queue[Page] = asyncio.Queue(_WAITING_PAGES)
+        self._deliver = waiting.put
+        work = asyncio.create_task(self._run())
+        try:
+            while True:
+                upcoming = asyncio.ensure_future(waiting.get())
+                await asyncio.wait((upcoming, work), return_when=asyncio.FIRST_COMPLETED)
+                if not upcoming.done():
+                    upcoming.cancel()
+                    break
+                yield upcoming.result()
+            while not waiting.empty():
+                yield waiting.get_nowait()
+            await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._walk()
+        except ExceptionGroup as group:  # one clear error instead of a group of its echoes
+            raise _first(group) from None
+
+    async def _walk(self) -> None:
+        first = await self._fetch(self._after, self._upto)
+        await self._check_filters(first)
+        if not first.full and not await self._capped(first):
+            await self._emit(first.in_order())
+            return
+        if not first.rising:
+            await self._walk_unsorted(first)
+            return
+        last = first.page.ids[-1]
+        await self._emit(first.page)
+        top = await self._highest_id(last)
+        density = density_of(first.page.ids, self._after)
+        workers = workers_for(self.client.pacer.rate, self.client.latency)
+        self._spans = plan_spans(last, top, density, workers=workers, page_size=self._limit)
+        async with asyncio.TaskGroup() as tasks:
+            for span in list(self._spans):
+                tasks.create_task(self._read_span(span, tasks))
+        await self._read_tail(top)
+
+    async def _read_span(self, span: Span, tasks: asyncio.TaskGroup) -> None:
+        """Read one range, and let others share it while there is room for more requests."""
+        while span.after < span.upto:
+            content = await self._fetch(span.after, span.upto)
+            if not content.rising:
+                raise self._sort_lost()
+            page, full = content.page, content.full
+            if page.ids:
+                span.density = density_of(page.ids, span.after)
+            await self._emit(_cut(page, span.upto))
+            span.after = page.ids[-1] if full else span.upto
+            if span.after >= span.upto:
+                self._spans.remove(span)
+            while len(self._spans) < workers_for(self.client.pacer.rate, self.client.latency):
+                upper = split_widest(self._spans, self._limit)
+                if upper is None:
+                    break
+                self._spans.append(upper)
+                tasks.create_task(self._read_span(upper, tasks))
+
+    async def _read_tail(self, after: int) -> None:
+        """Go on from the highest id: rows born during the walk."""
+        while self._upto is None or after < self._upto:
+            content = await self._fetch(after, self._upto)
+            if not content.rising:
+                raise self._sort_lost()
+            await self._emit(content.page)
+            if not content.full:
+                return
+            after = content.page.ids[-1]
+
+    async def _walk_unsorted(self, first: PageContent) -> None:
+        """Walk without trusting the order: a range whose page is full is cut in two and asked for again."""
+        self._report(
+            "Coupa ignored order_by=id: every range of ids is read until its page is not full, which costs about "
+            "twice the requests"
+        )
+        low = 0 if self._after is None else self._after
+        top = await self._top_by_probing(max(first.page.ids))
+        density = len(first.page.ids) / max(1, max(first.page.ids) - min(first.page.ids) + 1)
+        while True:
+            workers = workers_for(self.client.pacer.rate, self.client.latency)
+            slices = iter(plan_spans(low, top, density, workers=workers * 4, page_size=self._limit))
+
+            async def read_slices(queue: Iterator[Span] = slices) -> None:
+                for span in queue:
+                    await self._read_unsorted(span.after, span.upto)
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(workers):
+                    tasks.create_task(read_slices())
+            # Rows born meanwhile stand above the top of before.
+            if self._upto is not None and top >= self._upto:
+                return
+            low, top = top, await self._top_by_probing(top)
+            if top == low:
+                return
+
+    async def _read_unsorted(self, after: int, upto: int) -> None:
+        ranges = [(after, upto)]
+        while ranges:
+            low, high = ranges.pop()
+            content = await self._fetch(low, high)
+            if content.full and high - low > 1:
+                middle = (low + high) // 2
+                ranges += [(middle, high), (low, middle)]
+            else:
+                await self._emit(content.in_order())
+
+    async def _highest_id(self, last: int) -> int:
+        """Ask for the highest id that matches; the walk goes on above it anyway."""
+        content = await self._fetch(self._after, self._upto, descending=True)
+        if not content.page.ids:
+            return last
+        if content.page.ids[0] > last:
+            return content.page.ids[0]
+        self._report("Coupa ignored dir=desc: the highest id was found by probing")
+        return await self._top_by_probing(last)
+
+    async def _top_by_probing(self, known: int) -> int:
+        """Find an id above which there is nothing, or the id given if nothing is above it."""
+        top, step = known, 64
+        while self._upto is None or top < self._upto:
+            content = await self._fetch(top, self._upto)
+            if not content.page.ids:
+                return top
+            top = max(*content.page.ids, top + step)
+            step *= 4
+            if self._upto is not None:
+                top = min(top, self._upto)
+        return top
+
+    async def _capped(self, first: PageContent) -> bool:
+        """Find out whether a short first page is a lower ceiling of this instance rather than the end."""
+        if not needs_confirmation(first.received, self._limit):
+            return False
+        if first.rising and not (await self._fetch(first.page.ids[-1], self._upto)).page.ids:
+            return False
+        if first.rising:
+            self._report(
+                f"Coupa gives no more than {first.received} records a page here, though {self._limit} were asked for"
+            )
+        self._limit = first.received
+        return True
+
+    async def _check_filters(self, first: PageContent) -> None:
+        """Make sure that no condition was dropped, as far as the first page can tell."""
+        if not first.page.ids:
+            return
+        unseen = self._reader.undecided(first.page) if self._conditions else []
+        unproved = [condition.key for condition in unseen if condition.base is None]
+        if unproved and await self._ignores_unknown_attributes():
+            raise CoupaQueryError(
+                f"Coupa's answers do not show whether it applied the condition on {', '.join(unproved)}, which the "
+                "documents do not know, and this instance ignores attributes it does not know. Check the name, or "
+                "name the attribute in fields so that each record can be checked"
+            )
+        if any(condition.path == ("updated_at",) for condition in unseen):
+            self._report("The records do not show updated-at, so the window could not be checked")
+        if self._asked:
+            records = [
+                msgspec.json.decode(record, type=dict[str, msgspec.Raw]) for record in first.page.records
+            ]
+            missing = [name for name in self._asked if not any(name in record for record in records)]
+            if missing:
+                self._report(
+                    f"No record of the first page has: {', '.join(missing)}. Unknown to Coupa, or not shown to this client"
+                )
+
+    async def _ignores_unknown_attributes(self) -> bool:
+        try:
+            query = encode_query([(_CANARY, "1"), ("limit", "1")])
+            await self.client.request("GET", self.resource, query=query, counters=self.counters)
+        except CoupaValidationError:
+            return False
+        return True
+
+    async def _fetch(self, after: int | None, upto: int | None, *, descending: bool = False) -> PageContent:
+        """Fetch one page and check it; ask for fewer records if Coupa takes too long."""
+        while True:
+            limit = 1 if descending else self._limit
+            query = encode_query(
+                [
+                    *((condition.key, condition.text) for condition in self._conditions),
+                    *_bounds(after, upto),
+                    ("order_by", "id"),
+                    ("dir", "desc" if descending else "asc"),
+                    ("limit", str(limit)),
+                    *self._arguments,
+                ]
+            )
+            contents: list[PageContent] = []
+
+            def check(answer: Answer, limit: int = limit, into: list[PageContent] = contents) -> None:
+                into.append(self._reader.read(answer, after=after, upto=upto, limit=limit))
+
+            try:
+                await self.client.request(
+                    "GET", self.resource, query=query, check=check, counters=self.counters
+                )
+            except CoupaUnavailableError as error:
+                smaller = next((size for size in PAGE_SIZES if size < limit), None)
+                if not error.timed_out or smaller is None:
+                    raise
+                if smaller < self._limit:
+                    self._limit = smaller
+                    self._report(
+                        f"Coupa took too long for {limit} records a page: asked for {smaller} from then on"
+                    )
+            else:
+                return contents[-1]
+
+    async def _emit(self, page: Page) -> None:
+        if page.ids:
+            self.counters.records += len(page.ids)
+            await self._deliver(page)
+
+    def _report(self, text: str) -> None:
+        if text not in self.reports:
+            self.reports.append(text)
+
+    def _sort_lost(self) -> CoupaIncompleteError:
+        return CoupaIncompleteError(
+            f"Coupa sorted the first page of {self.resource!r} by id but not a later one, so records may have been "
+            "passed over. Nothing of this walk can be used; run it again"
+        )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _cut(page: Page, upto: int) -> Page:
+    """Leave out what belongs to the range that was split off while the page was on its way."""
+    if not page.ids or page.ids[-1] <= upto:
+        return page
+    keep = bisect_right(page.ids, upto)
+    return Page(page.records[:keep], page.ids[:keep])
+
+
+def _bounds(after: int | None, upto: int | None) -> list[tuple[str, str]]:
+    bounds = [("id[gt]", str(after))] if after is not None else []
+    return bounds + ([("id[lt_or_eq]", str(upto))] if upto is not None else [])
+
+
+def _fold_id_bounds(conditions: Sequence[Condition]) -> tuple[int | None, int | None, list[Condition]]:
+    """Take a user's own bounds on id as the ends of the walk: a key may stand in a query once only."""
+    after: int | None = None
+    upto: int | None = None
+    rest: list[Condition] = []
+    for condition in conditions:
+        if condition.path != ("id",) or condition.operator not in ("gt", "gt_or_eq", "lt", "lt_or_eq"):
+            rest.append(condition)
+            continue
+        try:
+            bound = int(condition.text)
+        except ValueError:
+            raise CoupaQueryError(
+                f"filters: {condition.key!r} needs a whole number; got {condition.text!r}."
+            ) from None
+        if condition.operator in ("gt", "gt_or_eq"):
+            low = bound - (condition.operator == "gt_or_eq")
+            after = low if after is None else max(after, low)
+        else:
+            high = bound - (condition.operator == "lt")
+            upto = high if upto is None else min(upto, high)
+    return after, upto, rest
+
+
+def _by_association(condition: Condition, documented: set[str]) -> Condition:
+    """Look at ``supplier_id`` as ``supplier[id]``: records show the association, not its key."""
+    name = condition.path[0]
+    owner = name.removesuffix("_id")
+    if condition.base is None and owner != name and owner.replace("_", "-") in documented:
+        return replace(condition, path=(owner, "id", *condition.path[1:]), base="integer")
+    return condition
