@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,8 @@ RESOURCES = ("invoices", "purchase_orders", "suppliers")
 CLIENT_ID, CLIENT_SECRET = "demo", "demo-secret"
 #: Columns shown of the first resource, where it has them.
 SHOWN = ("id", "invoice_number", "invoice_date", "status", "gross_total", "updated_at")
+#: Airflow applies it to every task it loads: a failure shall be seen now, not after the DAG's ten minutes.
+POLICY = "def task_policy(task):\n    task.retries = 0\n"
 #: The emulator is on this machine: no proxy of the environment may come between.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="how much the emulated Coupa holds (default 1)"
+        "--scale", type=float, default=4.0, help="how much the emulated Coupa holds (default 4)"
     )
     parser.add_argument("--timeout", type=float, default=240, help="seconds the DAG may take (default 240)")
     options = parser.parse_args(argv)
@@ -86,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, interrupt)
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
+    started = time.monotonic()
     try:
         with ExitStack() as stack:
             say("Starting the emulated Coupa")
@@ -101,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             extracts = [Extract.find(resource) for resource in RESOURCES]
             report(extracts)
             check(extracts, url)
+            say(f"Done in {time.monotonic() - started:.0f} s; the logs are in {DEMO.relative_to(ROOT)}/")
     except DemoError as error:
         say(f"FAILED: {error}")
         return 1
@@ -148,7 +153,8 @@ def emulator(scale: float) -> Iterator[str]:
 def airflow_environment(coupa_url: str) -> dict[str, str]:
     """Give the environment of an Airflow that knows nothing of any other Airflow on this machine."""
     home = DEMO / "airflow"
-    home.mkdir()
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "airflow_local_settings.py").write_text(POLICY)
     connection = {
         "conn_type": "coupa",
         "host": coupa_url,
@@ -236,11 +242,20 @@ def first_rows(extract: Extract, rows: int = 5) -> None:
     file = extract.files[0]
     columns = pq.read_schema(file).names
     table = pq.read_table(file, columns=[name for name in SHOWN if name in columns]).slice(0, rows)
-    lines = [table.column_names, *([str(value) for value in row.values()] for row in table.to_pylist())]
+    lines = [table.column_names, *([shown(value) for value in row.values()] for row in table.to_pylist())]
     widths = [max(len(line[i]) for line in lines) for i in range(table.num_columns)]
     say(f"\nThe first rows of {file.relative_to(ROOT)} ({len(columns)} columns):")
     for line in lines:
         say("  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def shown(value: object) -> str:
+    """Give a value as people write it."""
+    if isinstance(value, Decimal):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}Z"
+    return str(value)
 
 
 def check(extracts: list[Extract], url: str) -> None:

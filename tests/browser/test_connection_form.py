@@ -5,6 +5,7 @@ Set COUPA_DOCS_IMAGES=docs/images to renew the pictures in the docs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ SCOPES = ["core.common.read", "core.invoice.read"]
 def emulator() -> Iterator[Any]:
     from coupa_provider.emulator import Emulator
 
-    with Emulator() as running:
+    # In the pictures it listens where `python -m coupa_provider.emulator` does.
+    with Emulator(port=8810 if os.environ.get("COUPA_DOCS_IMAGES") else 0) as running:
         yield running
 
 
@@ -151,6 +153,11 @@ def test_the_test_button_tells_right_from_wrong(
     form.add("coupa_emulator")
     form.fill_credentials(emulator, emulator.client_secret)
     form.save()
+    # Saving again leaves the secret, of which the browser knows stars only, as it is.
+    form.edit("coupa_emulator")
+    form.open_extra_fields()
+    form.number("timeout_seconds").fill("30")
+    form.save()
     form.add("coupa_wrong_secret")
     form.fill_credentials(emulator, "not-the-secret")
     form.save()
@@ -161,6 +168,7 @@ def test_the_test_button_tells_right_from_wrong(
 
     assert right["status"] is True, right
     assert wrong["status"] is False, wrong
+    assert "secret is wrong" in wrong["message"]
     assert "not-the-secret" not in wrong["message"]
     # Airflow 3.3 shows no message, only a green or a red icon.
     expect_colour(form.test_button("coupa_emulator"), "rgb(0, 128, 0)")
