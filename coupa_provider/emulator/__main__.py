@@ -129,7 +129,7 @@ async def _serve(instance: Instance, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     task = asyncio.create_task(server.serve([listener]))
-    while not server.started and not task.done():
+    while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn tells by a flag only
         await asyncio.sleep(0.01)
     if server.started:
         print(_greeting(instance, url_of(listener)), flush=True)

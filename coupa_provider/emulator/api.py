@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coupa_provider.emulator.actions import perform
+from coupa_provider.emulator.actions import download, perform
 from coupa_provider.emulator.answers import (
     JSON,
     XML,
@@ -95,7 +95,7 @@ class Api:
             self._check_scope(call, target, as_xml)
             self._check_parent(target, as_xml)
             if target.action is not None:
-                return self._act(call, target)
+                return self._act(call, target, as_xml)
             if call.method == "GET" and target.record_id is None:
                 return self._list(call, target, as_xml)
             if call.method == "GET":
@@ -131,15 +131,16 @@ class Api:
             switches = self._instance.settings.switches
             raise Refusal(not_found(singular(target.resource.xml_root), message, switches, as_xml))
 
-    def _act(self, call: Call, target: Target) -> Answer:
-        as_xml = wants_xml(call.headers.get("accept"))
-        answer = perform(self._instance, target, call.method, call.query, call.body, as_xml)
-        if answer is not None:
-            return answer
-        message = (
-            f"{target.action} is documented for {target.resource.path}, but not served by this emulator."
-        )
-        return errors_answer(404, singular(target.resource.xml_root), [message], as_xml)
+    def _act(self, call: Call, target: Target, as_xml: bool) -> Answer:
+        done = perform(self._instance, target, call.headers.get("content-type"), call.body, as_xml)
+        if done is None:
+            message = (
+                f"{target.action} is documented for {target.resource.path}, but not served by this emulator."
+            )
+            return errors_answer(404, singular(target.resource.xml_root), [message], as_xml)
+        if isinstance(done, list):
+            return Answer(200, encode(done), JSON)
+        return self._one(200, encode(done), self._query(call, target), target, as_xml)
 
     def _query(self, call: Call, target: Target) -> ListQuery:
         own_names = self._store.collection(target.resource.path).own_names
@@ -216,6 +217,8 @@ class Api:
         body = self._store.body(target.resource.path, target.record_id or 0, target.parent_id)
         if body is None:
             raise _Missing
+        if target.resource.type == "Attachment" and self._instance.settings.switches["U26"] == "binary":
+            return download(self._instance, target, decode(body), singular(target.resource.xml_root), as_xml)
         return self._one(200, body, query, target, as_xml)
 
     def _one(self, status: int, body: bytes, query: ListQuery, target: Target, as_xml: bool) -> Answer:
@@ -236,7 +239,7 @@ class Api:
             self._store.collection(target.resource.path).own_names,
         )
         if call.method == "POST" and target.record_id is None:
-            record_id = writer.create(call.headers.get("content-type"), call.body, call.token.client_id)
+            record_id = writer.create(call.headers.get("content-type"), call.body)
             status = int(self._instance.settings.switches["U7"])
         elif call.method in ("PUT", "PATCH") and target.record_id is not None:
             if self._store.body(target.resource.path, target.record_id, target.parent_id) is None:

@@ -14,6 +14,7 @@ from coupa_provider.emulator.drift import Drifter, DriftLog
 from coupa_provider.emulator.faults import FaultPlan
 from coupa_provider.emulator.oauth import Authority
 from coupa_provider.emulator.observed import Observed
+from coupa_provider.emulator.payloads import Upload
 from coupa_provider.emulator.profiles import PROFILES
 from coupa_provider.emulator.rate_limit import RateLimiter
 from coupa_provider.emulator.seed import Seeder
@@ -22,6 +23,9 @@ from coupa_provider.emulator.shape import without_nulls
 from coupa_provider.emulator.stamps import DEFAULT_ZONE, render_instant
 from coupa_provider.emulator.store import Row, Store, row_of
 from coupa_provider.resources import Resource, find_resource, resource_paths
+
+# Above the ids that seeded lines have.
+_FIRST_LINE_ID = 1_000_000_000
 
 Data = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -73,6 +77,7 @@ class Instance:
         self.observed = Observed()
         self.drift_log = DriftLog()
         self.limiter = RateLimiter()
+        self.uploads: dict[tuple[str, int], Upload] = {}
         self.reset()
 
     def _seeded(self, path: str) -> tuple[Iterable[Row], set[str]]:
@@ -86,6 +91,8 @@ class Instance:
         self.limiter = RateLimiter()
         self.observed.reset()
         self.drift_log.reset()
+        self.uploads.clear()
+        self._lines = 0
         for path in self._sizes:
             self.store.collection(path)
         if self._data is not None:
@@ -149,7 +156,8 @@ class Instance:
 
         What a record leaves out is null, or an empty list, or now for its two times.
 
-        :param data: records in Coupa's dashed form by catalog path.
+        :param data: records in Coupa's dashed form by path; that of a nested collection holds the id of
+            the parent, as ``suppliers/7/addresses``.
         :return: number of records taken by path.
         :raises SettingError: when the data has another form.
         """
@@ -157,7 +165,7 @@ class Instance:
             raise SettingError("the data must be an object of resource to list of records")
         taken: dict[str, int] = {}
         for path, records in data.items():
-            resource = resource_at(path)
+            resource, parent_id = _resource_and_parent(path)
             if isinstance(records, Mapping | str) or not all(isinstance(one, Mapping) for one in records):
                 raise SettingError(f"{path}: the records must be a list of objects")
             collection = self.store.collection(resource.path)
@@ -165,7 +173,7 @@ class Instance:
             for given in records:
                 record = self.completed(resource, given)
                 collection.own_names.update(record)
-                rows.append(row_of(record, record.pop("_parent-id", None)))
+                rows.append(row_of(record, parent_id))
                 # So that the next record without an id does not get this one's.
                 collection.next_id = max(collection.next_id, rows[-1][0] + 1)
             self.store.put_rows(resource.path, rows)
@@ -180,10 +188,9 @@ class Instance:
         :return: the record with an id.
         """
         now = render_instant(int(time.time()), self.seeder.world.zone)
-        record: dict[str, Any] = {
-            name: [] if attribute.base == "list" else None
-            for name, attribute in readable_attributes(resource.type).items()
-        }
+        record: dict[str, Any] = dict.fromkeys(("id", "created-at", "updated-at"))
+        for name, attribute in readable_attributes(resource.type).items():
+            record[name] = [] if attribute.base == "list" else None
         if "exported" in record:
             record["exported"] = False
         record.update({"created-at": now, "updated-at": now, "custom-fields": {}})
@@ -191,6 +198,11 @@ class Instance:
         if record["id"] is None:
             record["id"] = self.store.new_id(resource.path)
         return record
+
+    def new_line_id(self) -> int:
+        """Return an id for a line that lives inside its record only."""
+        self._lines += 1
+        return _FIRST_LINE_ID + self._lines
 
     def tick(self, seconds: float) -> None:
         """Let drift go on.
@@ -227,6 +239,14 @@ def resource_at(path: str) -> Resource:
         ]
         raise SettingError(f"no resource {path!r} in the catalog; near are {', '.join(near[:8]) or 'none'}")
     return resource
+
+
+def _resource_and_parent(path: str) -> tuple[Resource, int | None]:
+    ids = [int(part) for part in path.split("/") if part.isdecimal()]
+    resource = find_resource(path) if ids else resource_at(path)
+    if resource is None or (":" in resource.path and not ids):
+        raise SettingError(f"{path}: name the parent, as suppliers/7/addresses")
+    return resource, ids[-1] if ids else None
 
 
 def read_data_file(path: Path) -> dict[str, Any]:

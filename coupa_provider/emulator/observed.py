@@ -44,7 +44,7 @@ class Observed:
         :param query: query string; not kept for the token endpoint, where it may hold a secret.
         :param now: time in seconds of a clock that does not jump.
         """
-        is_api = path.startswith("/api/") or path.startswith("/qualitycollaboration/")
+        is_api = path.startswith(("/api/", "/qualitycollaboration/"))
         with self._lock:
             self._paths[f"{method} {_ID.sub('/:id', path)}"] += 1
             self._in_flight += 1

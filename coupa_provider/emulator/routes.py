@@ -70,24 +70,19 @@ def locate(method: str, path: str) -> Target | None:
     found = _collection(parts)
     if found is not None:
         return Target(found[0], None, found[1])
-    for verb, pattern, name, resource in _actions():
-        match = (
-            pattern.match(bare.strip("/")) if verb == method or verb == "PUT" and method == "PATCH" else None
-        )
-        if match is not None and not _is_plain(method, name):
-            ids = match.groupdict()
-            record_id = int(ids["id"]) if "id" in ids else None
-            parent_id = next((int(text) for key, text in ids.items() if key != "id"), None)
-            return Target(resource, record_id, parent_id, name)
     if parts[-1].isdecimal():
         found = _collection(parts[:-1])
         if found is not None:
             return Target(found[0], int(parts[-1]), found[1])
+    verbs = ("PUT", "PATCH") if method == "PATCH" else (method,)
+    for verb, pattern, name, resource in _actions():
+        match = pattern.match(bare.strip("/")) if verb in verbs else None
+        if match is not None:
+            ids = match.groupdict()
+            record_id = int(ids["id"]) if "id" in ids else None
+            parent_id = next((int(text) for key, text in ids.items() if key != "id"), None)
+            return Target(resource, record_id, parent_id, name)
     return None
-
-
-def _is_plain(method: str, action: str) -> bool:
-    return method == "DELETE" and action in ("destroy", "delete")
 
 
 def _collection(parts: Sequence[str]) -> tuple[Resource, int | None] | None:

@@ -241,9 +241,8 @@ class Store:
             collection.next_id = max([collection.next_id, *(row[0] + 1 for row in rows)])
 
     def _parent(self, path: str, record_id: int) -> int | None:
-        row = self._connection.execute(
-            f'SELECT parent_id FROM "{path}" WHERE id = ?', (record_id,)
-        ).fetchone()  # noqa: S608
+        text = f'SELECT parent_id FROM "{path}" WHERE id = ?'  # noqa: S608
+        row = self._connection.execute(text, (record_id,)).fetchone()
         return row[0] if row else None
 
     def delete(self, path: str, record_id: int) -> bool:

@@ -46,7 +46,9 @@ def _document(draft: Draft) -> dict[str, str]:
         "contact-alert-type": draft.pick(('"Functional"', '"Technical"', '"Both"')),
         "resolved": "true" if draft.chance() < 0.7 else "false",
         "integration": draft.pick(draft.world.pool("integrations")),
-        "integration-run": draft.pick(draft.world.pool("integration_runs")),
+        "integration-run-id": draft.pick(
+            [str(run) for run in draft.world.ids("integration_runs")[:50]] or ["null"]
+        ),
     }
 
 

@@ -23,7 +23,7 @@ LAST_NAMES = (
 )  # fmt: skip
 GOODS = (
     "Printer paper A4, 80 g", "LED bulbs 9 W", "Office chair \"Ergo\"", "Laptop 14\" 32 GB", "Cleaning, weekly",
-    "Steel bolts M8×40", "Coffee beans 1 kg", "Cloud hosting, monthly", "Freight\nDoor to door", "Safety gloves",
+    "Steel bolts M8x40", "Coffee beans 1 kg", "Cloud hosting, monthly", "Freight\nDoor to door", "Safety gloves",
     "Consulting: phase 2", "Toner schwarz/weiß", "Network switch 24 port", "Catering — 20 people", "Pallets, used",
     "Translation 日本語→English", "Monitor 27\"", "Licence renewal (12 mo.)", "Packaging tape\t50 mm", "Rent",
 )  # fmt: skip
