@@ -61,7 +61,13 @@ class ConnectionForm:
         """Press the test button in the list and give what Airflow's server answers."""
         with self.page.expect_response(lambda response: response.url.endswith("/connections/test")) as caught:
             self.test_button(conn_id).click()
+        self.leave_button()
         return dict(caught.value.json())
+
+    def leave_button(self) -> None:
+        """Wait until the tooltip is gone: it lies over the button of the row below."""
+        self.page.mouse.move(640, 400)
+        self.page.get_by_role("tooltip").wait_for(state="hidden")
 
     def test_button(self, conn_id: str) -> Locator:
         return self.row(conn_id).get_by_role("button", name="Test Connection")
@@ -173,8 +179,6 @@ def test_the_test_button_tells_right_from_wrong(
     # Airflow 3.3 shows no message, only a green or a red icon.
     expect_colour(form.test_button("coupa_emulator"), "rgb(0, 128, 0)")
     expect_colour(form.test_button("coupa_wrong_secret"), "rgb(255, 0, 0)")
-    form.page.mouse.move(640, 400)
-    form.page.get_by_role("tooltip").wait_for(state="hidden")
     shoot(form.page, "connection-test", clip={"x": 0, "y": 0, "width": 1280, "height": 420})
 
 
