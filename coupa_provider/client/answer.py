@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from html import unescape
+from html import escape, unescape
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -28,9 +29,14 @@ from coupa_provider.client.errors import (
 from coupa_provider.resources import find_resource
 
 _EXCERPT_CHARACTERS = 300
+#: As much of an error body as is looked at: more explains nothing, and searching it takes long.
+_LOOKED_AT_BYTES = 65536
+_MARKUP_CHARACTERS = 8192
+#: What msgspec raises for a body that is no whole JSON, or one nested too deep to be meant well.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-trace-id")
 _TOKEN_LIKE = re.compile(
-    r"(?i)(bearer\s+|(?:access|refresh)_token\W{1,5}|client_secret\W{1,5})[\w.~+/=-]{8,}"
+    r"(?i)(bearer\s+|(?:access|refresh)_token\W{1,5}|client_secret\W{1,5})[\w.~+/=%-]{8,}"
 )
 
 
@@ -71,7 +77,7 @@ class Answer:
             return None
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise not_json(self) from None
 
 
@@ -87,8 +93,10 @@ def not_json(answer: Answer, secrets: Collection[str] = ()) -> CoupaUnavailableE
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return how long the server asks to wait, from ``Retry-After`` in seconds or as a date.
 
+    A date is held against the server's own ``Date``, so that a wrong clock on either side does no harm.
+
     :param headers: headers with lower-case names.
-    :param now: the present, aware.
+    :param now: the present, aware, for a server that does not say its own.
     :return: seconds, never negative; None where the header is absent or unreadable.
     """
     text = headers.get("retry-after", "").strip()
@@ -96,11 +104,16 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
         return None
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
+    moment = _http_date(text)
+    return max(0.0, (moment - (_http_date(headers.get("date", "")) or now)).total_seconds()) if moment else None
+
+
+def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
+    return moment if moment.tzinfo else None
 
 
 def read_failure(answer: Answer, now: datetime, secrets: Collection[str] = ()) -> CoupaError | None:
@@ -116,7 +129,7 @@ def read_failure(answer: Answer, now: datetime, secrets: Collection[str] = ()) -
         return None
     details = _details(answer, secrets)
     messages = tuple(_redact(message, secrets) for message in read_messages(answer.body))
-    said = f": {'; '.join(messages[:5])}" if messages else ""
+    said = f": {'; '.join(_shortened(message) for message in messages[:5])}" if messages else ""
     if status == 429:
         wait = retry_after_seconds(answer.headers, now)
         return CoupaRateLimitError("Coupa's rate limit is used up", retry_after=wait, **details)
@@ -134,7 +147,10 @@ def read_failure(answer: Answer, now: datetime, secrets: Collection[str] = ()) -
         return CoupaNotFoundError(f"Coupa has no such record or path{said}", **details)
     if status >= 500 or status == 408:
         return CoupaUnavailableError(
-            f"Coupa is not available{said}", timed_out=status in (408, 504), **details
+            f"Coupa is not available{said}",
+            timed_out=status in (408, 504),
+            retry_after=retry_after_seconds(answer.headers, now),
+            **details,
         )
     return CoupaValidationError(f"Coupa refused the request{said}", errors=messages, **details)
 
@@ -150,14 +166,15 @@ def read_messages(body: bytes) -> list[str]:
     if text[0] in '{["':
         try:
             return list(dict.fromkeys(_flatten(msgspec.json.decode(body))))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return []
     if text[0] == "<":
+        text = text[:_MARKUP_CHARACTERS]
         inner = re.findall(r"<error\b[^>]*>(.*?)</error>", text, re.S | re.I)
         inner = inner or re.findall(r"<title\b[^>]*>(.*?)</title>", text, re.S | re.I)
         cleaned = (re.sub(r"<!\[CDATA\[(.*?)\]\]>", r"\1", part, flags=re.S) for part in inner)
         return [unescape(part).strip() for part in cleaned if part.strip()]
-    return [text[:_EXCERPT_CHARACTERS]]
+    return [_shortened(text)]
 
 
 def _flatten(value: Any, label: str = "") -> list[str]:
@@ -190,8 +207,8 @@ def _scope_remedy(answer: Answer) -> str:
 
 
 def _details(answer: Answer, secrets: Collection[str]) -> dict[str, Any]:
-    excerpt = _redact(answer.body[: _EXCERPT_CHARACTERS * 4].decode("utf-8", "replace").strip(), secrets)
-    shown = excerpt[:_EXCERPT_CHARACTERS] + ("…" if len(excerpt) > _EXCERPT_CHARACTERS else "")
+    # Redacted before it is shortened, so that no secret is cut in two and missed.
+    shown = _shortened(_redact(answer.body[:_LOOKED_AT_BYTES].decode("utf-8", "replace").strip(), secrets))
     return {
         "status": answer.status,
         "method": answer.method,
@@ -202,8 +219,16 @@ def _details(answer: Answer, secrets: Collection[str]) -> dict[str, Any]:
     }
 
 
+def _shortened(text: str) -> str:
+    return text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else "")
+
+
 def _redact(text: str, secrets: Collection[str]) -> str:
     for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, "***")
+        if len(secret) < 4:
+            continue
+        # A server echoes what it was sent: as it is, as in a form or URL, as in JSON, as in a page.
+        in_json = msgspec.json.encode(secret).decode()[1:-1]
+        for shown in (secret, quote_plus(secret), quote(secret, safe=""), in_json, escape(secret)):
+            text = text.replace(shown, "***")
     return _TOKEN_LIKE.sub(r"\1***", text)

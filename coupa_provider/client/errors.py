@@ -78,11 +78,15 @@ class CoupaUnavailableError(CoupaRetryableError):
     """Coupa, or the network before it, did not answer properly.
 
     :param timed_out: the answer took too long, which a smaller request may mend.
+    :param retry_after: seconds Coupa asked to wait, as maintenance pages do; None where it did not say.
     """
 
-    def __init__(self, message: str, *, timed_out: bool = False, **details: object) -> None:
+    def __init__(
+        self, message: str, *, timed_out: bool = False, retry_after: float | None = None, **details: object
+    ) -> None:
         super().__init__(message, **details)  # type: ignore[arg-type]
         self.timed_out = timed_out
+        self.retry_after = retry_after
 
 
 class CoupaCredentialsError(CoupaError):
@@ -95,8 +99,8 @@ class CoupaConfigError(CoupaCredentialsError, ValueError):
     :param field: name of the field as the connection form and the documentation call it.
     """
 
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, field: str, **details: object) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]
         self.field = field
 
 

@@ -61,10 +61,9 @@ class RetryPolicy:
         if failure is Failure.TIMED_OUT and attempt >= max(2, self.attempts // 2):
             return None  # each costs the whole time limit; the caller may ask for less instead
         if retry_after is not None:
-            return (
-                None
-                if retry_after > self.longest_retry_after
-                else retry_after + jitter * self.first_delay / 4
-            )
+            if retry_after > self.longest_retry_after:
+                return None
+            # A wait of no length, as a date just past asks for, would use up all attempts in a moment.
+            return max(retry_after, self.first_delay * attempt / 2) + jitter * self.first_delay / 4
         ceiling = min(self.longest_delay, self.first_delay * 2.0 ** (attempt - 1))
         return ceiling * (0.5 + 0.5 * jitter)
