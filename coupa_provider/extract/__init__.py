@@ -5,3 +5,6 @@ Knows neither Airflow nor HTTP: pages of records come in, files go to any fsspec
 """
 
 from __future__ import annotations
+
+FILE_FORMATS = ("parquet", "ndjson", "csv")
+"""The file formats an extract can have."""

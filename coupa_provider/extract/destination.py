@@ -127,7 +127,7 @@ class Publication:
         size = staged.stat().st_size
         if not self._begun:
             self._begun = True
-            self.destination.clear(keep=staged.name)
+            self.destination.clear(keep=staged.name if self._local else None)
         self._sizes[name] = size
         if self._local:
             _flush_to_disk(staged)

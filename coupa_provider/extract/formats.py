@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from coupa_provider.extract import FILE_FORMATS
 from coupa_provider.extract.drift import Drift
 from coupa_provider.extract.kinds import JSON
 from coupa_provider.extract.schema import EXTRA, Field, Schema, schema_of
 from coupa_provider.extract.table import TableDecoder
-
-FILE_FORMATS = ("parquet", "ndjson", "csv")
 
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH_CELLS = 250_000
@@ -77,7 +76,7 @@ class FileFormat(ABC):
 def make_format(name: str, resource: str, fields: Sequence[Field] | None) -> FileFormat:
     """Return a file format for one extract.
 
-    :param name: one of ``FILE_FORMATS``.
+    :param name: one of ``coupa_provider.extract.FILE_FORMATS``.
     :param resource: path of the resource.
     :param fields: Coupa's ``fields`` argument; None for all.
     :raises ValueError: there is no such format.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ MISSING = msgspec.Raw(b"null")
 """Stands where a record has no such attribute; equal to a ``null`` that was sent, told apart by ``is``."""
 
 _LEARNED_LIMIT = 1024
+_NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
+"""What msgspec allows in no field name; JSON allows it in keys, escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class RecordSplitter:
 
     :param names: attributes that always get a column.
     :param limit: attributes learned at most beyond ``names``; more go to ``SplitRecords.overflow``, so that
-        a resource whose keys are data costs neither memory nor types without end.
+        a resource whose keys are data costs neither memory nor types without end, and so do names that no
+        struct can have.
     """
 
     def __init__(self, names: Iterable[str], limit: int = _LEARNED_LIMIT) -> None:
@@ -82,7 +86,11 @@ class RecordSplitter:
 
     def _learn(self, rows: list[dict[str, msgspec.Raw]]) -> None:
         known = set(self._names)
-        met = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known]
+        met = [
+            name
+            for name in dict.fromkeys(name for row in rows for name in row)
+            if name not in known and not _NO_FIELD_NAME.search(name)
+        ]
         known.update(met[: self._limit - len(known)])
         widest: dict[str, msgspec.Raw] = max(rows, key=len, default={})
         in_wire_order = [name for name in widest if name in known]
