@@ -105,7 +105,9 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
     moment = _http_date(text)
-    return max(0.0, (moment - (_http_date(headers.get("date", "")) or now)).total_seconds()) if moment else None
+    return (
+        max(0.0, (moment - (_http_date(headers.get("date", "")) or now)).total_seconds()) if moment else None
+    )
 
 
 def _http_date(text: str) -> datetime | None:

@@ -11,9 +11,10 @@ import ipaddress
 import json
 import math
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
@@ -133,19 +134,15 @@ class _Reader:
         )
 
     def _read_extra(self, extra: Mapping[str, Any] | str | None) -> dict[str, Any]:
-        if isinstance(extra, str) and extra.strip():
-            try:
-                extra = json.loads(extra)
-            except ValueError:
-                self.fail(
-                    "extra", "it is not valid JSON", 'Write an object such as {"scopes": "core.invoice.read"}'
-                )
+        remedy = 'Write an object such as {"scopes": "core.invoice.read"}'
+        if isinstance(extra, str):
+            readable, extra = _read_json(extra) if extra.strip() else (True, {})
+            if not readable:
+                self.fail("extra", "it is not valid JSON", remedy)
         if not extra:
             return {}
         if not isinstance(extra, Mapping):
-            self.fail(
-                "extra", "it is not a JSON object", 'Write an object such as {"scopes": "core.invoice.read"}'
-            )
+            self.fail("extra", "it is not a JSON object", remedy)
         for key in extra:
             if key in _EXTRAS or _unset(extra[key]):
                 continue
@@ -156,16 +153,13 @@ class _Reader:
 
     def base_url(self, host: str | None, port: int | str | None, schema: str | None) -> str:
         remedy = 'Write the instance\'s name ("acme"), its host ("acme.coupahost.com") or its URL'
-        text = (host or "").strip()
+        text = self._text("host", host, remedy)
         if not text:
             self.fail("host", "the instance is missing", remedy)
         if re.search(r"[\s\\\x00-\x1f]", text):
             self.fail("host", "it holds a blank or a control character", remedy)
-        scheme_given = "://" in text
-        try:
-            parts = urlsplit(text if scheme_given else f"//{text}")
-            url_port = parts.port
-        except ValueError:
+        parts, url_port = _split(text if "://" in text else f"//{text}")
+        if parts is None or url_port == 0:
             self.fail("host", "it is not a host or URL", remedy)
         if parts.username is not None or parts.password is not None:
             self.fail(
@@ -196,7 +190,7 @@ class _Reader:
 
     def _scheme(self, in_url: str, schema: str | None, name: str) -> str:
         loopback = _is_loopback(name.strip("[]"))
-        asked = in_url or (schema or "").strip().lower()
+        asked = in_url or self._text("schema", schema, "Leave it empty, or write https").lower()
         scheme = asked or ("http" if loopback else "https")
         if scheme not in ("http", "https"):
             self.fail("host" if in_url else "schema", f"{scheme!r} is no scheme Coupa speaks", "Use https")
@@ -219,9 +213,15 @@ class _Reader:
             self.fail("port", f"{port!r} is no port", "Leave it empty, or give a number from 1 to 65535")
         return number
 
+    def _text(self, name: str, value: object, remedy: str) -> str:
+        if value is not None and not isinstance(value, str):
+            # Connections written as JSON can hold anything.
+            self.fail(name, f"it is not text but {type(value).__name__}", remedy)
+        return (value or "").strip()
+
     def credential(self, label: str, name: str, value: str | None) -> str:
-        text = (value or "").strip()
         where = "It is shown in Coupa under Setup > Integrations > OAuth2/OpenID Connect Clients"
+        text = self._text(name, value, f"Put it in quotes. {where}")
         if not text:
             self.fail(name, f"the {label} is missing", where)
         if _MASK.fullmatch(text):
@@ -303,15 +303,15 @@ class _Reader:
         remedy = "Write a URL such as http://proxy.example.com:3128"
         if value is None:
             return None
-        try:
-            parts = urlsplit(value.strip()) if isinstance(value, str) else None
-            good = parts is not None and parts.hostname and (parts.port or True)
-        except ValueError:
-            good = False
-        if not good or parts is None:
+        parts = _split(value.strip())[0] if isinstance(value, str) else None
+        if parts is None or not parts.hostname:
             self.fail("proxy", "it is not a URL", remedy)
         if parts.scheme not in ("http", "https", "socks5", "socks5h"):
             self.fail("proxy", "its scheme is not http, https or socks5", remedy)
+        if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+            self.fail(
+                "proxy", "SOCKS needs the package socksio, which is not installed", "Install httpx[socks]"
+            )
         return str(value).strip()
 
     def verify(self) -> bool | str:
@@ -324,9 +324,35 @@ class _Reader:
         word = value.strip().lower()
         if word in ("true", "false"):
             return word == "true"
-        if not Path(value.strip()).is_file():
-            self.fail("verify", f"there is no file {value.strip()!r}", remedy)
-        return value.strip()
+        path = value.strip()
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, ValueError) as error:
+            shown = path if len(path) <= 200 else f"{path[:40]}…"
+            # ssl.SSLError is an OSError too: a file that is there but holds no certificate.
+            problem = "holds no certificates" if isinstance(error, ssl.SSLError) else "cannot be opened"
+            self.fail("verify", f"the file {shown!r} {problem}", remedy)
+        return path
+
+
+def _read_json(text: str) -> tuple[bool, Any]:
+    """Tell whether a text is JSON, and return its value.
+
+    The parser's exception holds the text, secrets and all: it ends here and does not travel as a context.
+    """
+    try:
+        return True, json.loads(text)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _split(text: str) -> tuple[SplitResult | None, int | None]:
+    """Return the parts of a URL and its port, or None for parts that cannot be read."""
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port
+    except ValueError:
+        return None, None
 
 
 def _unset(value: object) -> bool:
