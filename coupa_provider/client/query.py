@@ -114,7 +114,11 @@ def window_conditions(
     :raises CoupaQueryError: an instant is naive, the window is empty, or the filters overlap with it.
     """
     for name, instant in (("updated_since", since), ("updated_until", until)):
-        if instant is not None and instant.tzinfo is None:
+        if instant is not None and not isinstance(instant, datetime):
+            raise CoupaQueryError(
+                f"{name} must be a datetime with a time zone, not {type(instant).__name__}: {instant!r}."
+            )
+        if instant is not None and instant.utcoffset() is None:
             raise CoupaQueryError(
                 f"{name}={instant.isoformat()} has no time zone. Add one, for instance a final Z."
             )
@@ -138,10 +142,15 @@ def window_conditions(
 
 def format_instant(instant: datetime) -> str:
     """Return an aware instant in UTC with ``Z``, raised to the next whole second."""
-    whole = instant.astimezone(UTC)
-    if whole.microsecond:
-        whole = whole.replace(microsecond=0) + timedelta(seconds=1)
-    return whole.strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        whole = instant.astimezone(UTC)
+        if whole.microsecond:
+            whole = whole.replace(microsecond=0) + timedelta(seconds=1)
+    except OverflowError:
+        raise CoupaQueryError(
+            f"{instant.isoformat()} is beyond the times that can be sent. Leave the condition out instead."
+        ) from None
+    return whole.replace(tzinfo=None).isoformat() + "Z"
 
 
 def encode_fields(fields: Sequence[Any] | None, *, always: Sequence[str] = ()) -> str | None:
@@ -173,6 +182,20 @@ def top_level_fields(fields: Sequence[Any]) -> list[str]:
 def encode_query(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a query string in which everything but unreserved characters is percent-encoded, once."""
     return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)
+
+
+def encode_arguments(arguments: Mapping[str, Any] | None) -> str:
+    """Return the query string of arguments with Python values.
+
+    :param arguments: values by name, not yet encoded.
+    :raises CoupaQueryError: a name is no text, or a value cannot be sent.
+    """
+    pairs = []
+    for name, value in (arguments or {}).items():
+        if not isinstance(name, str):
+            raise CoupaQueryError(f"params: {name!r} is not a name.")
+        pairs.append((name, _wire_text(name, "gt_or_eq", value)))
+    return encode_query(pairs)
 
 
 def _parse_condition(key: object, value: Any, resource: Resource | None) -> Condition:
@@ -226,10 +249,15 @@ def _wire_values(key: str, operator: str, value: Any) -> tuple[str, ...]:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple | set | frozenset) or not items:
             raise CoupaQueryError(f"filters: {key!r} needs a list of at least one value; got {value!r}.")
-        texts = tuple(
-            _wire_text(key, item) for item in (sorted(items, key=str) if isinstance(items, set) else items)
-        )
+        # A set has no order of its own, but the same filters must make the same query.
+        ordered = sorted(items, key=str) if isinstance(items, set | frozenset) else items
+        texts = tuple(_wire_text(key, operator, item) for item in ordered)
         for text in texts:
+            if not text.strip():
+                raise CoupaQueryError(
+                    f"filters: {key!r} holds an empty value, as a template that found nothing gives. "
+                    "Leave it out, or use [blank] to ask for empty values."
+                )
             if "," in text:
                 raise CoupaQueryError(
                     f"filters: {key!r}: the value {text!r} holds a comma, for which Coupa documents no escape. "
@@ -238,20 +266,22 @@ def _wire_values(key: str, operator: str, value: Any) -> tuple[str, ...]:
         return texts
     if operator == "blank" and not isinstance(value, bool) and str(value).lower() not in ("true", "false"):
         raise CoupaQueryError(f"filters: {key!r} needs True or False; got {value!r}.")
-    return (_wire_text(key, value),)
+    return (_wire_text(key, operator, value),)
 
 
-def _wire_text(key: str, value: Any) -> str:
+def _wire_text(key: str, operator: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise CoupaQueryError(f"filters: {key!r}: {value!r} is no whole text: it holds half a character.")
         return value
     if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise CoupaQueryError(
                 f"filters: {key!r}: {value.isoformat()} has no time zone. Add one, for instance UTC."
             )
-        return format_instant(value)
+        return format_instant(_in_whole_seconds(key, operator, value))
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, int):
@@ -260,12 +290,25 @@ def _wire_text(key: str, value: Any) -> str:
         return format(value, "f")
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f")
-    hint = (
-        "Use [blank] to ask for empty values"
-        if value is None
-        else "Use text, numbers, dates, aware datetimes or lists"
-    )
+    if value is None:
+        hint = "Use [blank] to ask for empty values"
+    elif isinstance(value, list | tuple | set | frozenset):
+        hint = "A list needs the operator [in] or [not_in]"
+    else:
+        hint = "Use text, numbers, dates or aware datetimes"
     raise CoupaQueryError(f"filters: {key!r}: {value!r} cannot be sent. {hint}.")
+
+
+def _in_whole_seconds(key: str, operator: str, instant: datetime) -> datetime:
+    """Round to the second so that the same records match: Coupa keeps whole seconds only."""
+    if not instant.microsecond or operator in ("gt_or_eq", "lt"):
+        return instant  # raised by format_instant
+    if operator in ("gt", "lt_or_eq"):
+        return instant.replace(microsecond=0)
+    raise CoupaQueryError(
+        f"filters: {key!r}: Coupa keeps whole seconds, so nothing equals {instant.isoformat()}. "
+        "Use a range with [gt_or_eq] and [lt], or take the fraction off."
+    )
 
 
 def _shape_fields(fields: Sequence[Any]) -> list[Any]:
