@@ -7,12 +7,15 @@ False only where no reading of the condition fits, and None where it cannot tell
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from coupa_provider.client.query import Condition
+
+_YES, _NO = ("true", "1", "yes", "t", "y"), ("false", "0", "no", "f", "n")
 
 
 def satisfies(record: Mapping[str, Any], condition: Condition) -> bool | None:
@@ -59,6 +62,8 @@ def _values_at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 def _compare(value: Any, condition: Condition) -> bool | None:
     operator, wanted = condition.operator, condition.values
     if operator == "blank":
+        if isinstance(value, str) and value and not value.strip():
+            return None  # empty to Ruby, not to SQL
         return (value in (None, "", [], {})) == (wanted[0].lower() == "true")
     if isinstance(value, Mapping):
         return None
@@ -66,16 +71,11 @@ def _compare(value: Any, condition: Condition) -> bool | None:
         return _any(_equal(value, text) for text in wanted)
     if operator in ("not_eq", "not_in"):
         # SQL leaves nulls out here, other engines do not: a null proves nothing.
-        return None if value is None else not any(_equal(value, text) for text in wanted)
+        return None if value is None else _differs(value, condition)
     if value is None:
         return False
     if operator in ("contains", "starts_with", "ends_with"):
-        text, part = str(value).casefold(), wanted[0].casefold()
-        return {
-            "contains": part in text,
-            "starts_with": text.startswith(part),
-            "ends_with": text.endswith(part),
-        }[operator]
+        return _has_part(value, operator, wanted[0])
     return _ordered(value, operator, wanted[0], condition.base)
 
 
@@ -84,11 +84,45 @@ def _any(verdicts: Iterator[bool | None]) -> bool | None:
     return True if True in seen else None if None in seen else False
 
 
+def _differs(value: Any, condition: Condition) -> bool | None:
+    """Whether a value is none of those excluded: what differs in spelling only may count as another."""
+    if not any(_equal(value, text) for text in condition.values):
+        return True
+    exact = not isinstance(value, str) or condition.base in ("decimal", "integer", "float", "datetime")
+    if exact or value in condition.values:
+        return False
+    return None
+
+
+def _has_part(value: Any, operator: str, part: str) -> bool | None:
+    if not isinstance(value, str):
+        return None  # how Coupa would write a number or a flag as text is not documented
+    text, part_of_it = _folded(value), _folded(part)
+    found = {
+        "contains": part_of_it in text,
+        "starts_with": text.startswith(part_of_it),
+        "ends_with": text.endswith(part_of_it),
+    }[operator]
+    # In the LIKE of SQL these two stand for other letters.
+    return True if found else None if "%" in part or "_" in part else False
+
+
+def _folded(text: str) -> str:
+    """Return a text without letter case and accents, which databases may leave out of a comparison."""
+    if text.isascii():
+        return text.lower()
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter)).casefold()
+
+
 def _equal(value: Any, text: str) -> bool | None:
     if value is None:
         return text == ""
     if isinstance(value, bool):
-        return text.strip().casefold() in (("true", "1", "yes", "t") if value else ("false", "0", "no", "f"))
+        word = text.strip().casefold()
+        if word not in _YES and word not in _NO:
+            return None
+        return word in (_YES if value else _NO)
     number, wanted_number = _number(value), _number(text)
     if number is not None and wanted_number is not None:
         return number == wanted_number
@@ -98,7 +132,7 @@ def _equal(value: Any, text: str) -> bool | None:
         return (
             True if instant == wanted_instant else None if len(text) <= 10 or len(str(value)) <= 10 else False
         )
-    return str(value).strip().casefold() == text.strip().casefold()
+    return _folded(str(value).strip()) == _folded(text.strip())
 
 
 def _ordered(value: Any, operator: str, text: str, base: str | None) -> bool | None:
