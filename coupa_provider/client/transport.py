@@ -43,6 +43,9 @@ class Transport:
     def __init__(self, config: CoupaConfig) -> None:
         self._base_url = config.base_url
         self._host = urlsplit(config.base_url).hostname or ""
+        proxy = urlsplit(config.proxy) if config.proxy else None
+        #: Host and port of the connection's proxy, without the password that may stand before them.
+        self._proxy = proxy.netloc.rpartition("@")[2] if proxy else ""
         _quiet_request_lines(self._host)
         # A loopback emulator needs no certificates, whose loading costs more than many requests to it.
         verify: bool | ssl.SSLContext = config.base_url.startswith("https") and config.verify is not False
@@ -88,7 +91,13 @@ class Transport:
         :raises TransportError: no whole answer came.
         :raises CoupaQueryError: the path is not a plain path.
         """
-        url = httpx.URL(self._base_url + path + (f"?{query}" if query else ""))
+        try:
+            url = httpx.URL(self._base_url + path + (f"?{query}" if query else ""))
+        except httpx.InvalidURL as error:
+            raise CoupaQueryError(
+                f"The query for {path} cannot be sent ({error}): it has {len(query)} characters. Ask for less at a "
+                "time, for instance with fewer values in a list."
+            ) from None
         if not path.startswith("/") or url.host != httpx.URL(self._base_url).host:
             raise CoupaQueryError(f"{path!r} is not a path on {self._host}.")
         try:
@@ -111,9 +120,9 @@ class Transport:
                 f"The proxy did not let the request through ({text}). Check the field 'proxy'",
             )
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            cause = "Check the field 'proxy'" if self._proxy else "A firewall, or a proxy is needed"
             return TransportError(
-                Failure.NOT_SENT,
-                f"No connection to {self._host} within the time limit: a firewall, or a proxy is needed",
+                Failure.NOT_SENT, f"No connection to {self._peer} within the time limit. {cause}"
             )
         if isinstance(error, httpx.ConnectError):
             return TransportError(Failure.NOT_SENT, self._explain_connect(error, text))
@@ -122,6 +131,11 @@ class Transport:
         return TransportError(
             Failure.BROKEN, f"The connection to {self._host} broke before the answer was whole ({text})"
         )
+
+    @property
+    def _peer(self) -> str:
+        """The machine that connections are opened to."""
+        return f"the proxy {self._proxy}" if self._proxy else self._host
 
     def _explain_connect(self, error: httpx.ConnectError, text: str) -> str:
         if "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text.upper():
@@ -139,7 +153,11 @@ class Transport:
                 "Temporary failure in name",
             )
         ):
+            if self._proxy:
+                return f"The host name of {self._peer} is not known. Check the field 'proxy'"
             return f"The host name {self._host} is not known. Check the instance in the field 'host'"
+        if self._proxy:
+            return f"No connection to {self._peer} ({text}). Check the field 'proxy'"
         return f"No connection to {self._host} ({text}). Check the field 'host', or whether a proxy is needed"
 
 
