@@ -8,6 +8,7 @@ and comes back slowly, so that processes which know nothing of each other settle
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -90,6 +91,16 @@ class Pacer:
             if not self.pause_left:
                 return self._clock() - started
 
+
+def _renew_locks_after_fork() -> None:
+    """Free what another thread held at the moment of a fork: that thread does not exist in the child."""
+    global _pacers_lock
+    _pacers_lock = threading.Lock()
+    for pacer in _pacers.values():
+        pacer._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks_after_fork)
 
 _pacers: dict[tuple[str, str], Pacer] = {}
 _pacers_lock = threading.Lock()
