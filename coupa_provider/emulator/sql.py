@@ -203,6 +203,8 @@ class Compiler:
 
     def _comparable(self, value: str, kind: str, steps: Sequence[Step]) -> str:
         is_column = value.startswith("t.") and value != "t.body"
+        if steps[-1].base == "unknown" and kind == "text" and value.startswith("json_extract("):
+            value = _spelled_out(value)
         if kind == "text":
             text = f"fold({value})" if self._fold else f"CAST({value} AS TEXT)"
             if is_column and value == "t.id":
@@ -231,6 +233,12 @@ def comparable(value: str, kind: str) -> str:
     if kind == "text":
         return f"fold({value})"
     return value
+
+
+def _spelled_out(value: str) -> str:
+    """SQLite gives 1 and 0 for true and false; where no document tells the type, words have to match."""
+    type_of = value.replace("json_extract(", "json_type(", 1)
+    return f"CASE {type_of} WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE {value} END"
 
 
 def extract(source: str, steps: Sequence[Step]) -> str:

@@ -54,6 +54,11 @@ class Caller:
         return self.http.request(method, f"/api/{path}", content=content, params=query, headers=headers)
 
 
+@pytest.fixture
+def caller() -> type[Caller]:
+    return Caller
+
+
 @pytest.fixture(scope="session")
 def seeded() -> Iterator[Caller]:
     """An emulator with seeded data that tests only read."""

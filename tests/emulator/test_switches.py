@@ -30,7 +30,7 @@ def test_what_is_not_served_yet_is_said_so() -> None:
 
 
 def test_a_wrong_mode_is_refused_with_the_modes_there_are() -> None:
-    with pytest.raises(ValueError, match="U7 .*cannot be '999'; modes are 201, 200"):
+    with pytest.raises(ValueError, match=r"U7 .*cannot be '999'; modes are 201, 200"):
         Switches({"U7": "999"})
     with pytest.raises(ValueError, match="no switch 'U99'"):
         Switches({"U99": "1"})

@@ -18,16 +18,37 @@ _TAX_CODES = [
 ]
 # An instance fills few of the attributes of a line that exist for single countries.
 _RARE_IN_LINES = (
+    "adjustment-type",
+    "bulk-price",
+    "category",
     "classification-of-goods",
+    "company-uom",
+    "contract",
     "customs-declaration-number",
     "deductibility",
     "delivery-note-number",
+    "discount-amount",
     "fiscal-code",
+    "hsn-sac-code",
+    "item-barcode",
     "municipality-taxation-code",
+    "net-weight",
+    "order-line-custom-fields",
+    "order-line-source-part-num",
+    "original-date-of-supply",
+    "price-per-uom",
     "property-tax-account",
-    "tax-code-engine",
-    "tax-rate-engine",
+    "subcategory",
+    "supp-aux-part-num",
     "tax-amount-engine",
+    "tax-code-engine",
+    "tax-description",
+    "tax-distribution-total",
+    "tax-location",
+    "tax-rate-engine",
+    "tax-supply-date",
+    "unspsc",
+    "weight-uom",
 )
 
 
@@ -47,7 +68,7 @@ _invoice_line = Template(
         "quantity", "total", "tax-amount", "tax-lines", "tax-code", "uom", "order-line-id", "order-line-num",
         "po-number", "order-header-num", "type", "tax-rate",
     ),
-    {"status": '"created"', "net-weight": '"0.0"', "handling-distribution-total": '"0.0000"',
+    {"status": '"created"',  "handling-distribution-total": '"0.0000"',
      "misc-distribution-total": '"0.0000"', "shipping-distribution-total": '"0.0000"', "custom-fields": "{}"},
     _RARE_IN_LINES,
 )  # fmt: skip
@@ -55,6 +76,7 @@ _tax_line = Template(
     "TaxLine",
     ("id", "created-at", "updated-at", "amount", "base", "code", "rate", "tax-code", "taxable-amount"),
     {"type": '"TaxLine"', "withholding-amount": '"0.0000"'},
+    ("basis", "code-engine", "kind-of-factor", "nature-of-tax", "product-tax-classification", "rate-engine"),
 )
 _allocation = Template(
     "InvoiceLineAllocation",
