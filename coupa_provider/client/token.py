@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import os
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,8 +28,8 @@ from coupa_provider.client.answer import Answer, read_failure
 from coupa_provider.client.config import CoupaConfig
 from coupa_provider.client.errors import (
     CoupaAuthenticationError,
+    CoupaConfigError,
     CoupaError,
-    CoupaNotFoundError,
     CoupaRetryableError,
     CoupaScopeError,
     CoupaUnavailableError,
@@ -42,6 +45,12 @@ _RENEW_AFTER_SHARE = 20 / 24
 _DEFAULT_LIFETIME_SECONDS = 86399.0
 #: After a refusal the same credentials are not tried again for this long, so that nothing locks the client.
 _REFUSAL_MEMORY_SECONDS = 300.0
+#: After a renewal that failed while the old token still serves, the next is tried no sooner than this.
+_RENEWAL_REST_SECONDS = 60.0
+#: Another process that has just used the refresh token may still be about to keep its successor.
+_LOOKS_FOR_SUCCESSOR_SECONDS = (0.0, 0.5, 1.5)
+_CODE = re.compile(r"[a-z_]{1,40}")
+_TOKEN_TEXT = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,10 @@ class TokenSource:
         self._current: Token | None = None
         self._successor: Token | None = None
         self._refusal: tuple[float, CoupaError] | None = None
+        self._renewal_failed_at = float("-inf")
+        #: A rotated refresh token, from its arrival until it is kept.
+        self._unkept: str | None = None
+        self._newest_refresh_token: str | None = None
         self.minted = 0
 
     async def get(self, send: Send, store: RefreshTokenStore, on_secret: Callable[[str], None]) -> Token:
@@ -128,11 +141,11 @@ class TokenSource:
         self._promote(now)
         current = self._current
         if current is not None and current.usable(now):
-            if current.due(now) and self._successor is None and self._mint_lock.acquire(blocking=False):
+            if self._renews(current, now) and self._mint_lock.acquire(blocking=False):
                 try:
                     self._successor = await self._mint(send, store, on_secret)
-                except CoupaRetryableError:
-                    pass  # the old one still serves; the next request tries again
+                except CoupaError:
+                    self._renewal_failed_at = self._clock()  # the old one still serves
                 finally:
                     self._mint_lock.release()
             return current
@@ -141,6 +154,33 @@ class TokenSource:
             if self._current is None or not self._current.usable(self._clock()):
                 self._current = await self._mint(send, store, on_secret)
             return self._current
+
+    def start_afresh(self) -> None:
+        """Forget tokens and refusals, so that what was just changed in Coupa counts at once."""
+        self._current = self._successor = self._refusal = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return all secrets that no message may hold."""
+        return tuple(
+            filter(
+                None,
+                (
+                    self._config.client_secret,
+                    self._config.refresh_token,
+                    self._newest_refresh_token,
+                    *(token.value for token in (self._current, self._successor) if token is not None),
+                ),
+            )
+        )
+
+    def _renews(self, current: Token, now: float) -> bool:
+        """Tell whether it is time to mint a successor; after a refusal only once the token has run out."""
+        return (
+            current.due(now)
+            and self._successor is None
+            and self._refusal is None
+            and now - self._renewal_failed_at >= _RENEWAL_REST_SECONDS
+        )
 
     def reject(self, token: Token) -> None:
         """Drop a token that Coupa no longer accepts; one that came after it stays."""
@@ -158,7 +198,7 @@ class TokenSource:
         if self._refusal is not None:
             refused_at, error = self._refusal
             if self._clock() - refused_at < _REFUSAL_MEMORY_SECONDS:
-                raise error
+                raise error.with_traceback(None)
             self._refusal = None
         try:
             if self._config.grant_type == "refresh_token":
@@ -197,24 +237,36 @@ class TokenSource:
         return CoupaScopeError(message, status=refused.status, method="POST", path=TOKEN_PATH)
 
     async def _refresh(self, send: Send, store: RefreshTokenStore, on_secret: Callable[[str], None]) -> Token:
-        kept = await asyncio.to_thread(store.load)
+        kept = self._unkept or await asyncio.to_thread(store.load)
         candidates = [kept or self._config.refresh_token or ""]
         while True:
-            used = candidates[-1]
+            used = self._newest_refresh_token = candidates[-1]
             answer = await send(self._form({"grant_type": "refresh_token", "refresh_token": used}))
             facts = self._read(answer)
             if facts.get("error") == "invalid_grant":
-                # Another process may have used and replaced it in the meantime.
-                newest = await asyncio.to_thread(store.load)
-                if newest and newest not in candidates:
+                newest = await self._successor_of_another(candidates, store)
+                if newest is not None:
                     candidates.append(newest)
                     continue
             rotated = facts.get("refresh_token")
             if isinstance(rotated, str) and rotated and rotated != used:
+                self._newest_refresh_token = self._unkept = rotated
                 await asyncio.to_thread(on_secret, rotated)
-                # Kept before the access token is used: losing it would lock this connection out.
-                await asyncio.to_thread(store.save, rotated)
+            if self._unkept is not None:
+                # Kept before the access token is used: losing it would lock this connection out. Should that
+                # fail, this process at least still has it.
+                await asyncio.to_thread(store.save, self._unkept)
+                self._unkept = None
             return await self._accept(answer, facts, on_secret)
+
+    async def _successor_of_another(self, used: list[str], store: RefreshTokenStore) -> str | None:
+        """Return a refresh token that another process got for one of these in the meantime."""
+        for pause in _LOOKS_FOR_SUCCESSOR_SECONDS:
+            await asyncio.sleep(pause)
+            newest = await asyncio.to_thread(store.load)
+            if newest and newest not in used:
+                return newest
+        return None
 
     def _form(self, fields: Mapping[str, str]) -> bytes:
         everything = {
@@ -227,7 +279,7 @@ class TokenSource:
     def _read(self, answer: Answer) -> dict[str, Any]:
         try:
             facts = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
         return facts if isinstance(facts, dict) else {}
 
@@ -238,11 +290,16 @@ class TokenSource:
         if answer.status >= 300 or not isinstance(value, str) or not value:
             raise self._refused(answer, facts)
         await asyncio.to_thread(on_secret, value)
+        if not _TOKEN_TEXT.fullmatch(value):
+            raise CoupaUnavailableError(
+                f"{self._config.instance} gave a token that cannot stand in a header: it holds a blank, a line end or "
+                "letters beyond ASCII",
+                status=answer.status,
+                method="POST",
+                path=TOKEN_PATH,
+            )
         self.minted += 1
-        try:
-            lifetime = float(facts.get("expires_in") or _DEFAULT_LIFETIME_SECONDS)
-        except (TypeError, ValueError):
-            lifetime = _DEFAULT_LIFETIME_SECONDS
+        lifetime = _lifetime(facts.get("expires_in"))
         scope = facts.get("scope")
         scopes = tuple(scope.replace(",", " ").split()) if isinstance(scope, str) else ()
         return Token(value=value, minted_at=self._clock(), lifetime=lifetime, scope=scopes)
@@ -250,6 +307,8 @@ class TokenSource:
     def _refused(self, answer: Answer, facts: Mapping[str, Any]) -> CoupaError:
         where: dict[str, Any] = {"status": answer.status, "method": "POST", "path": TOKEN_PATH}
         code = str(facts.get("error") or "")
+        if not _CODE.fullmatch(code):
+            code = ""  # words of a server may hold anything, even the secret
         instance = self._config.instance
         if 300 <= answer.status < 400:
             return CoupaUnavailableError(
@@ -281,12 +340,24 @@ class TokenSource:
                 **where,
             )
         if answer.status == 404 or answer.status < 300:
-            return CoupaNotFoundError(
-                f"{instance} does not answer like a Coupa instance: there is no token at {TOKEN_PATH}. Check the field 'host'",
+            # Not a CoupaNotFoundError: to callers that means that a record does not exist.
+            return CoupaConfigError(
+                f"Connection {self._config.conn_id!r}, field 'host': {instance} does not answer like a Coupa instance, "
+                f"there is no token at {TOKEN_PATH}. Write the name or host of a Coupa instance",
+                field="host",
                 **where,
             )
-        secrets = (self._config.client_secret, self._config.refresh_token or "")
-        return read_failure(answer, datetime.now(UTC), secrets) or CoupaUnavailableError("No token", **where)
+        failure = read_failure(answer, datetime.now(UTC), self.secrets())
+        return failure or CoupaUnavailableError("No token", **where)
+
+
+def _lifetime(expires_in: object) -> float:
+    """Return the seconds a token lives; what Coupa documents where the answer says nothing sensible."""
+    try:
+        seconds = float(expires_in)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return _DEFAULT_LIFETIME_SECONDS
+    return seconds if math.isfinite(seconds) and seconds > 0 else _DEFAULT_LIFETIME_SECONDS
 
 
 def _where_scopes(config: CoupaConfig) -> str:
@@ -317,6 +388,17 @@ def shared_token_source(config: CoupaConfig) -> TokenSource:
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     with _sources_lock:
         return _sources.setdefault(key, TokenSource(config))
+
+
+def _renew_locks_after_fork() -> None:
+    """Free what another thread held at the moment of a fork: that thread does not exist in the child."""
+    global _sources_lock
+    _sources_lock = threading.Lock()
+    for source in _sources.values():
+        source._mint_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks_after_fork)
 
 
 def forget_tokens() -> None:
