@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +27,7 @@ from coupa_provider.client.errors import (
 )
 from coupa_provider.client.pacing import Pacer, shared_pacer
 from coupa_provider.client.page import Counters
-from coupa_provider.client.query import encode_fields, encode_query
+from coupa_provider.client.query import encode_arguments, encode_fields
 from coupa_provider.client.retry import WITHOUT_EFFECT, Failure, RetryPolicy
 from coupa_provider.client.token import (
     ACTIVATION_SECONDS,
@@ -106,7 +108,7 @@ class CoupaClient:
         :return: the record as Coupa sent it: dashed keys, decimals as text.
         :raises CoupaNotFoundError: there is none, or this client may not see it.
         """
-        return await self.call("GET", f"{resource}/{record_id}", params=_shape(fields)) or {}
+        return await self.call("GET", _record_path(resource, record_id), params=_shape(fields)) or {}
 
     async def create(
         self, resource: str, record: Mapping[str, Any], *, fields: Sequence[Any] | None = None
@@ -140,7 +142,7 @@ class CoupaClient:
         :raises CoupaValidationError: Coupa refused the change.
         :raises CoupaOutcomeUnknownError: no answer came; the change may have been made.
         """
-        return await self.call("PUT", f"{resource}/{record_id}", changes, params=_shape(fields)) or {}
+        return await self.call("PUT", _record_path(resource, record_id), changes, params=_shape(fields)) or {}
 
     async def call(
         self,
@@ -148,7 +150,7 @@ class CoupaClient:
         path: str,
         body: Any = None,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
         repeatable: bool | None = None,
     ) -> Any:
         """Make any call that Coupa offers and decode its JSON answer.
@@ -160,10 +162,18 @@ class CoupaClient:
         :param repeatable: a second execution does no harm, so a lost answer may be asked for again;
             None means so for ``GET`` only.
         :return: the decoded answer, None for an empty one.
+        :raises CoupaOutcomeUnknownError: no whole answer came to what is not repeatable.
         """
-        query = encode_query(list((params or {}).items()))
-        answer = await self.request(method, path, query=query, body=body, repeatable=repeatable)
-        return answer.json()
+        value: Any = None
+
+        def read(answer: Answer) -> None:
+            nonlocal value
+            value = _read_body(answer)
+
+        await self.request(
+            method, path, query=encode_arguments(params), body=body, repeatable=repeatable, check=read
+        )
+        return value
 
     async def request(
         self,
@@ -214,7 +224,7 @@ class CoupaClient:
         """Send with a token; when Coupa does not accept it, find out whether it is too young or void."""
 
         def judge(answer: Answer) -> Verdict:
-            refusal = read_failure(answer, datetime.now(UTC), self._secrets())
+            refusal = read_failure(answer, datetime.now(UTC), self.tokens.secrets())
             if refusal is not None:
                 return _failure_of(answer), refusal
             if check is not None:
@@ -251,9 +261,14 @@ class CoupaClient:
 
         def judge(answer: Answer) -> Verdict:
             failure = _failure_of(answer)
+            if answer.status < 300 and answer.content_type.endswith("json"):
+                try:
+                    answer.json()
+                except CoupaUnavailableError as broken:
+                    return Failure.BROKEN, broken
             if failure is None or failure is Failure.REDIRECTED:
                 return answer
-            return failure, read_failure(answer, datetime.now(UTC), self._secrets()) or not_json(answer)
+            return failure, read_failure(answer, datetime.now(UTC), self.tokens.secrets()) or not_json(answer)
 
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         # A refresh token may be used once: after a lost answer a second use would void it.
@@ -289,7 +304,9 @@ class CoupaClient:
                 failure,
                 attempt=attempt,
                 repeatable=repeatable,
-                retry_after=error.retry_after if isinstance(error, CoupaRateLimitError) else None,
+                retry_after=error.retry_after
+                if isinstance(error, CoupaRateLimitError | CoupaUnavailableError)
+                else None,
                 jitter=random.random(),  # noqa: S311 - spreads callers, hides nothing
             )
             if failure is Failure.THROTTLED:
@@ -316,9 +333,6 @@ class CoupaClient:
         _count(tallies, received_bytes=len(answer.body), throttled=int(answer.status == 429))
         return judge(answer)
 
-    def _secrets(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.config.client_secret, self.config.refresh_token)))
-
 
 def _final(error: CoupaError, method: str, path: str, attempts: int, doubtful: bool) -> CoupaError:
     if doubtful:
@@ -340,12 +354,49 @@ def _final(error: CoupaError, method: str, path: str, attempts: int, doubtful: b
 def encode_body(value: Any) -> bytes:
     """Encode a value as JSON for Coupa: decimals as text, instants with their offset.
 
-    :raises CoupaQueryError: it holds something that has no JSON form.
+    :raises CoupaQueryError: it holds something that has no JSON form, or one that would mean something else:
+        a number that is none, which JSON would turn into null, or an instant without a zone.
     """
     try:
+        _refuse_ambiguous(value, "body")
         return msgspec.json.encode(value)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, CoupaQueryError):
+            raise
         raise CoupaQueryError(f"The body cannot be sent as JSON: {error}.") from error
+
+
+def _refuse_ambiguous(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _refuse_ambiguous(part, f"{where}[{name!r}]")
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, part in enumerate(value):
+            _refuse_ambiguous(part, f"{where}[{index}]")
+    elif isinstance(value, float | Decimal) and not math.isfinite(value):
+        raise CoupaQueryError(f"{where} is {value}, which is no number. Send None to clear an attribute.")
+    elif isinstance(value, datetime) and value.utcoffset() is None:
+        raise CoupaQueryError(
+            f"{where}: {value.isoformat()} has no time zone. Add one, or send a date for a calendar day."
+        )
+
+
+def _read_body(answer: Answer) -> Any:
+    try:
+        return answer.json()
+    except CoupaUnavailableError:
+        # What comes with a successful DELETE is not documented, and nothing in it is needed.
+        if answer.method == "DELETE" and "html" not in answer.content_type:
+            return None
+        raise
+
+
+def _record_path(resource: str, record_id: int | str) -> str:
+    """Return the path of a record. An empty id would lead to the list, one with a slash to an action."""
+    text = str(record_id).strip()
+    if record_id is None or not text or "/" in text:
+        raise CoupaQueryError(f"{record_id!r} is not the id of a record of {resource}.")
+    return f"{resource.strip('/')}/{text}"
 
 
 def _shape(fields: Sequence[Any] | None) -> dict[str, str]:
