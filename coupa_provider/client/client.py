@@ -32,7 +32,6 @@ from coupa_provider.client.retry import WITHOUT_EFFECT, Failure, RetryPolicy
 from coupa_provider.client.token import (
     ACTIVATION_SECONDS,
     TOKEN_PATH,
-    YOUNG_SECONDS,
     MemoryRefreshTokenStore,
     RefreshTokenStore,
     Token,
@@ -74,6 +73,7 @@ class CoupaClient:
         self.counters = Counters()
         #: Smoothed seconds from sending to the end of the answer; it tells how many requests fill the pace.
         self.latency = 0.3
+        self._latency_known = False
         self._refresh_tokens = refresh_tokens or MemoryRefreshTokenStore()
         self._on_secret = on_secret or (lambda secret: None)
         self._transport = Transport(config)
@@ -243,18 +243,22 @@ class CoupaClient:
             token = await self.token()
             headers["Authorization"] = f"Bearer {token.value}"
             try:
-                return await self._persist(method, path, query, headers, content, repeatable, judge, tallies)
+                answer = await self._persist(
+                    method, path, query, headers, content, repeatable, judge, tallies
+                )
             except CoupaAuthenticationError:
-                age = token.age(time.monotonic())
-                if age < YOUNG_SECONDS and given_time != token.value:
+                if self.tokens.may_be_too_young(token) and given_time != token.value:
                     given_time = token.value
-                    await asyncio.sleep(max(1.0, ACTIVATION_SECONDS - age))
+                    await asyncio.sleep(max(1.0, ACTIVATION_SECONDS - token.age(time.monotonic())))
                 elif renewals < _MOST_RENEWALS:
                     renewals += 1
                     self.tokens.reject(token)
                 else:
                     raise
                 _count(tallies, retried=1)
+            else:
+                self.tokens.accepted(token)
+                return answer
 
     async def _send_token_request(self, form: bytes) -> Answer:
         """Send one token request. Its refusals are answers too: :class:`TokenSource` reads them."""
@@ -329,9 +333,14 @@ class CoupaClient:
             error = CoupaUnavailableError(problem.message, timed_out=timed_out, method=method, path=path)
             error.__cause__ = problem
             return problem.failure, error
-        self.latency += 0.1 * (time.monotonic() - started - self.latency)
+        self._note_latency(time.monotonic() - started)
         _count(tallies, received_bytes=len(answer.body), throttled=int(answer.status == 429))
         return judge(answer)
+
+    def _note_latency(self, seconds: float) -> None:
+        weight = 0.1 if self._latency_known else 1.0
+        self._latency_known = True
+        self.latency += weight * (seconds - self.latency)
 
 
 def _final(error: CoupaError, method: str, path: str, attempts: int, doubtful: bool) -> CoupaError:

@@ -127,6 +127,7 @@ class TokenSource:
         #: A rotated refresh token, from its arrival until it is kept.
         self._unkept: str | None = None
         self._newest_refresh_token: str | None = None
+        self._accepted = ""
         self.minted = 0
 
     async def get(self, send: Send, store: RefreshTokenStore, on_secret: Callable[[str], None]) -> Token:
@@ -154,6 +155,14 @@ class TokenSource:
             if self._current is None or not self._current.usable(self._clock()):
                 self._current = await self._mint(send, store, on_secret)
             return self._current
+
+    def accepted(self, token: Token) -> None:
+        """Note that Coupa took a token: from now on it is active, whatever its age."""
+        self._accepted = token.value
+
+    def may_be_too_young(self, token: Token) -> bool:
+        """Tell whether a 401 may mean that a token is not active yet, rather than void."""
+        return token.age(self._clock()) < YOUNG_SECONDS and token.value != self._accepted
 
     def start_afresh(self) -> None:
         """Forget tokens and refusals, so that what was just changed in Coupa counts at once."""
