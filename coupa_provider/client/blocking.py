@@ -22,6 +22,9 @@ from coupa_provider.client.walk import Walk
 
 T = TypeVar("T")
 
+#: Longest wait for a cancelled coroutine.
+_CLEAN_UP_SECONDS = 5.0
+
 _loop: asyncio.AbstractEventLoop | None = None
 _loop_pid = 0
 _loop_lock = threading.Lock()
@@ -30,13 +33,23 @@ _loop_lock = threading.Lock()
 def run_in_background(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the process's background event loop and wait for it.
 
-    An exception that interrupts the wait, such as a task's time-out, cancels the coroutine.
+    An exception that interrupts the wait, such as a task's time-out, cancels the coroutine and lets it clean up.
     """
-    future = asyncio.run_coroutine_threadsafe(work, _background_loop())
+    ended = threading.Event()
+
+    async def tracked() -> T:
+        try:
+            return await work
+        finally:
+            ended.set()
+
+    future = asyncio.run_coroutine_threadsafe(tracked(), _background_loop())
     try:
         return future.result()
     except BaseException:
-        future.cancel()
+        # What comes next, closing a walk for instance, must not meet the coroutine half-way.
+        if future.cancel():
+            ended.wait(_CLEAN_UP_SECONDS)
         raise
 
 
