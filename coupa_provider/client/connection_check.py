@@ -19,6 +19,8 @@ async def check_connection(client: CoupaClient) -> tuple[bool, str]:
     :param client: an entered client.
     :return: whether it works, and a message for a person, free of secrets.
     """
+    # Whoever asks has often just mended something in Coupa: neither a token nor a refusal of before may hide it.
+    client.tokens.start_afresh()
     try:
         token = await client.token()
     except CoupaError as error:
@@ -63,8 +65,9 @@ def _scopes(client: CoupaClient, token: Token) -> str:
 
 
 def _duration(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours >= 1 else f"{seconds / 60:.0f} min"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.0f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
 def _sentence(error: CoupaError) -> str:

@@ -200,16 +200,17 @@ class CoupaHook(BaseHook):
 
         :return: whether it works, and what was reached or what to mend, with no secret in it.
         """
-        from coupa_provider.client.blocking import run_in_background
+        from coupa_provider.client.blocking import BlockingClient, run_in_background
         from coupa_provider.client.connection_check import check_connection
         from coupa_provider.client.errors import CoupaConfigError
         from coupa_provider.client.retry import RetryPolicy
 
-        # A person waits: two tries, and no pardon from memory for a secret that was just mended.
-        self._retry = self._retry or RetryPolicy(attempts=2, first_delay=0.5)
         try:
-            with self._client:
-                return run_in_background(check_connection(self._client.client))
+            # A person waits: two tries. The hook's own client keeps its patience.
+            options = self._client_options(self.config)
+            options["retry"] = self._retry or RetryPolicy(attempts=2, first_delay=0.5)
+            with BlockingClient(self.config, **options) as client:
+                return run_in_background(check_connection(client.client))
         except CoupaConfigError as error:
             return False, error.message
         except Exception as error:  # noqa: BLE001 - the button shows every failure as a message
