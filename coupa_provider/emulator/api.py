@@ -23,6 +23,7 @@ from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import Token, allows
 from coupa_provider.emulator.query import ListQuery, QueryError, parse_query
 from coupa_provider.emulator.routes import Target, locate
+from coupa_provider.emulator.rules import unique_keys
 from coupa_provider.emulator.seed.catalogue import parent_path
 from coupa_provider.emulator.shape import limited, project, shallow, without_nulls
 from coupa_provider.emulator.sql import Compiler, Statement
@@ -178,7 +179,18 @@ class Api:
     def _select(self, query: ListQuery, target: Target) -> list[bytes]:
         path = target.resource.path
         self._store.collection(path)
-        compiler = Compiler(path, self._instance.settings.switches, self._table_of)
+        switches = self._instance.settings.switches
+        if switches["U16"] == "insensitive":
+            named = {names[0] for names in unique_keys(target.resource)}
+            for condition in query.conditions:
+                # Clients look a record up by its natural key before they write it again.
+                if (
+                    condition.operator == "eq"
+                    and len(condition.steps) == 1
+                    and condition.steps[0].name in named
+                ):
+                    self._store.index(path, condition.steps, condition.kind)
+        compiler = Compiler(path, switches, self._table_of)
         extra = [Statement("t.parent_id = ?", (target.parent_id,))] if target.parent_id is not None else []
         return self._store.select(compiler.page(query, extra))
 

@@ -116,6 +116,8 @@ class Server:
         if wait > 0:
             instance.observed.queued()
             await asyncio.sleep(wait)
+        # Read whole before anything is dropped, or the close would reset the connection at times.
+        body = await _body(receive) if method in WRITES else b""
         kind = await self._fault(scope, path, verdict, receive, send)
         if kind in _BEFORE:
             return
@@ -123,7 +125,6 @@ class Server:
             answer = refused_access(verdict.status or 401, verdict.message, settings.switches, as_xml)
             await _send(answer, send)
             return
-        body = await _body(receive) if method in WRITES else b""
         delay = self._delay(query, settings)
         timed_out = settings.switches["U13"] == "504" and delay >= settings.request_time_limit_s
         if delay > 0:

@@ -268,16 +268,38 @@ class Store:
         :return: ids.
         """
         self.collection(path)
-        expressions = [comparable(extract("body", steps), kind) for steps, kind, _ in equal]
-        name = f"{path} by " + " ".join("/".join(step.name for step in steps) for steps, _, _ in equal)
+        expressions = [_key_expression(steps, kind) for steps, kind, _ in equal]
+        if "id" not in expressions:
+            # One attribute narrows it down to a few records, as long as it is not a mere reference.
+            (steps, kind, _) = min(equal, key=lambda key: len(key[0]))
+            self.index(path, steps, kind)
+        where = " AND ".join(f"{expression} = ?" for expression in expressions)
+        text = f'SELECT id FROM "{path}" WHERE {where} ORDER BY id LIMIT ?'  # noqa: S608
+        values = (*(value for _, _, value in equal), limit)
         with self._lock:
-            if name not in self._indexes:
-                self._connection.execute(f'CREATE INDEX "{name}" ON "{path}" ({", ".join(expressions)})')
-                self._indexes.add(name)
-            where = " AND ".join(f"{expression} = ?" for expression in expressions)
-            text = f'SELECT id FROM "{path}" WHERE {where} ORDER BY id LIMIT ?'  # noqa: S608
-            values = (*(value for _, _, value in equal), limit)
             return [row[0] for row in self._connection.execute(text, values)]
+
+    def index(self, path: str, steps: Sequence[Step], kind: str) -> None:
+        """Make searching by the value of an attribute fast, from now on.
+
+        :param path: catalog path.
+        :param steps: way to the attribute.
+        :param kind: how it is compared.
+        """
+        expression = _key_expression(tuple(steps), kind)
+        name = f"{path} by {expression}".replace('"', "")
+        if expression == "id" or name in self._indexes:
+            return
+        self.collection(path)
+        with self._lock:
+            self._connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON "{path}" ({expression})')
+            self._indexes.add(name)
+
+
+def _key_expression(steps: tuple[Step, ...], kind: str) -> str:
+    if len(steps) == 1 and steps[0].name == "id":
+        return "id"
+    return comparable(extract("body", steps), kind)
 
 
 def _folded_bytes(value: object) -> str | None:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from coupa_provider.emulator.query import parse_query
+from coupa_provider.emulator.seed import Seeder
+from coupa_provider.emulator.sql import Compiler
+from coupa_provider.emulator.store import Store
+from coupa_provider.emulator.switches import Switches
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    seeder = Seeder(sizes={"invoices": 500})
+    return Store(lambda path: (seeder.rows(path), seeder.maker(path).own_names))
+
+
+def plan(store: Store, text: str) -> str:
+    store.collection("invoices")
+    switches = Switches()
+    statement = Compiler("invoices", switches, lambda path: path).page(
+        parse_query(text, "InvoiceHeader", switches)
+    )
+    rows = store._connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
+    return "\n".join(row[3].decode() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "used"),
+    [
+        ("id[gt]=500&order_by=id&dir=asc", "USING INTEGER PRIMARY KEY (rowid>?)"),
+        ("id[gt]=5&id[lt_or_eq]=90&order_by=id", "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ("id=7", "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            "updated-at[gt_or_eq]=2025-01-01&updated-at[lt]=2025-02-01&order_by=updated_at",
+            "updated_at>? AND updated_at<?",
+        ),
+    ],
+)
+def test_what_big_extracts_ask_uses_an_index(store: Store, query: str, used: str) -> None:
+    found = plan(store, query)
+    assert used in found
+    assert "TEMP B-TREE" not in found
+
+
+def test_a_natural_key_gets_an_index_on_first_use(store: Store) -> None:
+    number = (store.record("invoices", 1) or {})["invoice-number"]
+    query = parse_query(f"invoice-number={number.lower()}", "InvoiceHeader", Switches())
+    (condition,) = query.conditions
+    assert "invoices by" not in plan(store, "invoice-number=INV-2024-000001")
+    store.index("invoices", condition.steps, condition.kind)
+    assert "invoices by" in plan(store, "invoice-number=INV-2024-000001")
+    assert store.matching("invoices", [(condition.steps, condition.kind, condition.values[0])]) == [1]
+
+
+def test_a_closed_store_seeds_anew_after_reset(store: Store) -> None:
+    before = store.ids("currencies")
+    store.delete("currencies", before[0])
+    store.reset()
+    assert store.ids("currencies") == before
