@@ -23,7 +23,7 @@ def create_asset(*, instance: str, resource: str, extra: dict[str, Any] | None =
     """
     from airflow.providers.common.compat.assets import Asset
 
-    return Asset(uri=f"coupa://{instance}/{resource.strip('/')}", extra=extra or {})
+    return Asset(uri=f"coupa://{instance.lower()}/{resource.strip('/')}", extra=extra or {})
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -16,7 +16,10 @@ def test_an_asset_names_the_instance_and_the_resource() -> None:
     asset = create_asset(instance="acme.coupahost.com", resource="/suppliers/7/addresses", extra={"a": 1})
     assert asset.uri == "coupa://acme.coupahost.com/suppliers/7/addresses"
     assert asset.extra == {"a": 1}
-    assert create_asset(instance="acme.coupahost.com", resource="invoices").extra == {}
+    assert (
+        create_asset(instance="ACME.coupahost.com", resource="invoices").uri
+        == "coupa://acme.coupahost.com/invoices"
+    )
 
 
 @pytest.mark.parametrize(
