@@ -275,3 +275,9 @@ class TestFixture:
             r"^\s*(?:from|import) (?:httpx|airflow|coupa_provider\.(?!emulator|resources))", re.M
         )
         assert [file.name for file in files if forbidden.search(file.read_text(encoding="utf-8"))] == []
+
+
+def test_small_answers_are_not_held_back(coupa: Caller) -> None:
+    coupa.emulator.load({"departments": [{"id": 1}]})
+    elapsed = sorted(coupa.get("departments", {"fields": '["id"]'}).elapsed.total_seconds() for _ in range(20))
+    assert elapsed[5] < 0.03, "Nagle's algorithm waits 40 ms"
