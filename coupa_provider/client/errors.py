@@ -99,7 +99,7 @@ class CoupaConfigError(CoupaCredentialsError, ValueError):
     :param field: name of the field as the connection form and the documentation call it.
     """
 
-    def __init__(self, message: str, *, field: str, **details: object) -> None:
+    def __init__(self, message: str, *, field: str = "", **details: object) -> None:
         super().__init__(message, **details)  # type: ignore[arg-type]
         self.field = field
 
