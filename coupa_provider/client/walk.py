@@ -50,6 +50,9 @@ from coupa_provider.resources import find_resource
 PAGE_SIZES = (50, 20, 5)
 #: Pages that may wait for the consumer; more are not fetched.
 _WAITING_PAGES = 8
+#: Requests a second that Coupa takes at most. An emulator on this machine may take more, but is near: more
+#: requests under way would only wait for each other there.
+_MOST_RATE = 25.0
 #: An attribute no instance has: tells whether an instance refuses unknown ones.
 _CANARY = "airflow_provider_coupa_probe"
 
@@ -146,7 +149,9 @@ class Walk:
             raise _first(group) from None
 
     async def _walk(self) -> None:
-        first = await self._fetch(self._after, self._upto)
+        # The first page is asked for as all later ones are, so that it shows how Coupa takes such a query.
+        low = 0 if self._after is None else self._after
+        first = await self._fetch(low, self._upto)
         await self._check_filters(first)
         if not first.full and not await self._capped(first):
             await self._emit(first.in_order())
@@ -157,8 +162,8 @@ class Walk:
         last = first.page.ids[-1]
         await self._emit(first.page)
         top = await self._highest_id(last)
-        density = density_of(first.page.ids, self._after)
-        workers = workers_for(self.client.pacer.rate, self.client.latency)
+        density = density_of(first.page.ids, low)
+        workers = self._workers()
         self._spans = plan_spans(last, top, density, workers=workers, page_size=self._limit)
         async with asyncio.TaskGroup() as tasks:
             for span in list(self._spans):
@@ -178,7 +183,7 @@ class Walk:
             span.after = page.ids[-1] if full else span.upto
             if span.after >= span.upto:
                 self._spans.remove(span)
-            while len(self._spans) < workers_for(self.client.pacer.rate, self.client.latency):
+            while len(self._spans) < self._workers():
                 upper = split_widest(self._spans, self._limit)
                 if upper is None:
                     break
@@ -206,7 +211,7 @@ class Walk:
         top = await self._top_by_probing(max(first.page.ids))
         density = len(first.page.ids) / max(1, max(first.page.ids) - min(first.page.ids) + 1)
         while True:
-            workers = workers_for(self.client.pacer.rate, self.client.latency)
+            workers = self._workers()
             slices = iter(plan_spans(low, top, density, workers=workers * 4, page_size=self._limit))
 
             async def read_slices(queue: Iterator[Span] = slices) -> None:
@@ -336,6 +341,10 @@ class Walk:
                     )
             else:
                 return contents[-1]
+
+    def _workers(self) -> int:
+        """How many requests should be under way now."""
+        return workers_for(min(self.client.pacer.rate, _MOST_RATE), self.client.latency)
 
     async def _emit(self, page: Page) -> None:
         if page.ids:
