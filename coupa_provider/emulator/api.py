@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from coupa_provider.emulator.answers import (
 from coupa_provider.emulator.attributes import readable_attributes
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import Token, allows
+from coupa_provider.emulator.projection import names_of, projection_of, readable_names
 from coupa_provider.emulator.query import ListQuery, QueryError, parse_query
 from coupa_provider.emulator.routes import Target, locate
 from coupa_provider.emulator.rules import unique_keys
@@ -162,12 +163,35 @@ class Api:
         plain = not as_xml and fields is None and query.return_object in (None, "full", "none")
         if plain and switches["U29"] == "present":
             return Answer(200, b"[" + b",".join(bodies) + b"]", JSON)
+        names = (
+            names_of(fields) if fields is not None and not as_xml and switches["U29"] == "present" else None
+        )
+        if fields is not None and names is not None:
+            return Answer(200, self._projected(bodies, fields, names, target), JSON)
         records = [self._shaped(decode(body), query, fields, target) for body in bodies]
         if not as_xml:
             return json_answer(200, records)
         if not records:
             return errors_answer(404, "base", ["No results match your search criteria."], True)
         return Answer(200, records_to_xml(records, resource.xml_root, resource.type), XML)
+
+    def _projected(
+        self, bodies: Sequence[bytes], fields: Sequence[Any], names: tuple[str, ...], target: Target
+    ) -> bytes:
+        type_name = target.resource.type
+        projection, readable = projection_of(names), readable_names(type_name)
+
+        def nested(record: dict[str, Any], entry: Any) -> dict[str, Any]:
+            return project(record, [entry], type_name, self._store.record, self._strict_names(target))
+
+        shown = (projection.apply(body, fields, nested, readable) for body in bodies)
+        return b"[" + b",".join(shown) + b"]"
+
+    def _strict_names(self, target: Target) -> Collection[str] | None:
+        """Names beyond the documented ones, when unknown names in fields are errors."""
+        if self._instance.settings.switches["U10"] != "400":
+            return None
+        return self._store.collection(target.resource.path).own_names
 
     def _is_futile(self, query: ListQuery, target: Target) -> bool:
         """Both currencies of an exchange rate together find nothing, as Coupa documents."""
@@ -201,10 +225,10 @@ class Api:
     def _fields(self, query: ListQuery, target: Target) -> Sequence[Any] | None:
         settings, path = self._instance.settings, target.resource.path
         if query.fields is not None:
-            if settings.switches["U10"] == "400":
+            strict = self._strict_names(target)
+            if strict is not None:
                 # Also when no row is found: the names are wrong all the same.
-                known = self._store.collection(path).own_names
-                project({}, query.fields, target.resource.type, self._store.record, known)
+                project({}, query.fields, target.resource.type, self._store.record, strict)
             return query.fields
         name = query.saved_filter or settings.default_filters.get(path)
         if name is None:
@@ -219,8 +243,7 @@ class Api:
     def _shaped(self, record: Any, query: ListQuery, fields: Sequence[Any] | None, target: Target) -> Any:
         switches = self._instance.settings.switches
         if fields is not None:
-            known = self._store.collection(target.resource.path).own_names
-            strict = known if switches["U10"] == "400" else None
+            strict = self._strict_names(target)
             record = project(record, fields, target.resource.type, self._store.record, strict)
         elif query.return_object == "limited":
             record = limited(record)

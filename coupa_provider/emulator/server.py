@@ -28,6 +28,7 @@ from coupa_provider.emulator.drift import TICK_S
 from coupa_provider.emulator.faults import WRITES
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import OAuthError, Verdict
+from coupa_provider.emulator.observed import Observed
 from coupa_provider.emulator.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -71,7 +72,7 @@ class Server:
             await self._rest(scope, receive, send)
             return
         observed = self._instance.observed
-        counted = _CountedSend(send)
+        counted = _CountedSend(send, observed)
         query = scope["query_string"].decode("latin-1")
         observed.arrived(scope["method"], path, query, time.monotonic())
         try:
@@ -80,7 +81,7 @@ class Server:
             elif await self._fault(scope, path, None, receive, counted) is None:
                 await self._rest(scope, receive, counted)
         finally:
-            observed.left(counted.status, counted.size)
+            counted.done()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -246,19 +247,29 @@ _BEFORE = frozenset(
 
 
 class _CountedSend:
-    """The ``send`` of a request that keeps what was sent."""
+    """The ``send`` of a request, which has it counted before the client can know the end of its answer."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, observed: Observed) -> None:
         self.send = send
-        self.status: int | None = None
-        self.size = 0
+        self._observed = observed
+        self._status: int | None = None
+        self._size = 0
+        self._is_done = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._status = message["status"]
         else:
-            self.size += len(message.get("body", b""))
+            self._size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                self.done()
         await self.send(message)
+
+    def done(self) -> None:
+        """Count the request, once."""
+        if not self._is_done:
+            self._is_done = True
+            self._observed.left(self._status, self._size)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -300,6 +311,7 @@ async def _drop(receive: Receive, send: _CountedSend) -> None:
     transport = getattr(getattr(send.send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionError("dropped on purpose; under uvicorn this closes the connection")
+    send.done()
     transport.close()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -40,6 +40,25 @@ class TestFields:
         answer = coupa.send("PUT", "invoices/25", exported="true", fields=fields)
         assert answer.json() == {"id": 25, "exported": True}
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            '["id","updated-at","status"]',
+            '["id",{"supplier":["name"]},{"custom_fields":{}},"zork","erp-batch"]',
+            '["currency",{"invoice-lines":["id",{"account":["code"]}]},{"invoice-lines":{}}]',
+            "[]",
+        ],
+    )
+    def test_the_short_way_for_lists_answers_what_the_long_way_for_one_does(
+        self, seeded: Caller, fields: str
+    ) -> None:
+        for shown, record_id in zip(
+            seeded.get("invoices", {"fields": fields, "limit": 5}).json(),
+            seeded.emulator.ids("invoices"),
+            strict=False,
+        ):
+            assert shown == seeded.get(f"invoices/{record_id}", {"fields": fields}).json()
+
 
 class TestReturnObject:
     def test_limited(self, seeded: Caller) -> None:

@@ -279,5 +279,7 @@ class TestFixture:
 
 def test_small_answers_are_not_held_back(coupa: Caller) -> None:
     coupa.emulator.load({"departments": [{"id": 1}]})
-    elapsed = sorted(coupa.get("departments", {"fields": '["id"]'}).elapsed.total_seconds() for _ in range(20))
+    elapsed = sorted(
+        coupa.get("departments", {"fields": '["id"]'}).elapsed.total_seconds() for _ in range(20)
+    )
     assert elapsed[5] < 0.03, "Nagle's algorithm waits 40 ms"
