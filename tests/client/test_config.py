@@ -97,7 +97,7 @@ EMPTY = dict.fromkeys(
     "extra",
     [
         None, "", "   ", "{}", "null", {}, EMPTY, json.dumps(EMPTY), dict.fromkeys(EMPTY, ""),
-        dict.fromkeys(EMPTY, "  "), dict.fromkeys(EMPTY, []), {"__airflow_note": {"a": 1}},
+        dict.fromkeys(EMPTY, "  "), {key: [] for key in EMPTY}, {"__airflow_note": {"a": 1}},
     ],
 )  # fmt: skip
 def test_what_the_form_stores_for_untouched_fields_counts_as_unset(extra):
@@ -186,7 +186,7 @@ BAD = [
     ("password masked", "password", {"password": "***"}, "mask", "Type the value"),
     ("password masked long", "password", {"password": "**********"}, "mask", "Type the value"),
     ("password with line end", "password", {"password": f"{SECRET}\nx"}, "line end", "Copy it again"),
-    ("password with odd dash", "password", {"password": f"{SECRET}–"}, "never issues", "Copy it again"),
+    ("password with odd dash", "password", {"password": f"{SECRET}\u2013"}, "never issues", "Copy it again"),
     ("extra no JSON", "extra", {"extra": '{"refresh_token": "' + REFRESH}, "not valid JSON", '{"scopes"'),
     ("extra deep", "extra", {"extra": "[" * 100_000}, "not valid JSON", '{"scopes"'),
     ("extra a list", "extra", {"extra": "[1]"}, "not a JSON object", '{"scopes"'),
