@@ -40,6 +40,9 @@ _TOKEN_LIKE = re.compile(
 )
 
 
+_SECRET_NAME = re.compile(r"(?i)token|secret|password")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One HTTP answer, read to its end.
@@ -188,7 +191,7 @@ def _flatten(value: Any, label: str = "") -> list[str]:
         return [
             message
             for key, part in value.items()
-            if key != "warnings"
+            if key != "warnings" and not _SECRET_NAME.search(str(key))
             for message in _flatten(part, str(key))
         ]
     if isinstance(value, list | tuple):
