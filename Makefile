@@ -55,7 +55,7 @@ format: $(VENV)/.dev
 	$(VENV)/bin/ruff format .
 
 benchmark: $(VENV)/.dev
-	$(VENV)/bin/python benchmark/run.py
+	$(VENV)/bin/python tests/benchmarks
 
 # The newest versions for Airflow 3.3. Airflow 2.11 breaks with much that came after it: there the time stands
 # still, except for the one package that this provider needs newer.
