@@ -168,6 +168,10 @@ class Emulator:
         """Return what drift did so far: events by kind, each with resource, id and time."""
         return self._instance.drift_log.report()
 
+    def issued_tokens(self) -> set[str]:
+        """Return every access and refresh token given out, to look whether one of them leaked."""
+        return self._instance.authority.issued()
+
     def revoke_tokens(self) -> int:
         """Take back every access token.
 

@@ -208,6 +208,11 @@ class Authority:
                 token.revoked = True
             return len(alive)
 
+    def issued(self) -> set[str]:
+        """Return every access and refresh token given out that has not long expired."""
+        with self._lock:
+            return {*self._tokens, *self._refresh}
+
     def issue_refresh_token(self, client_id: str, scopes: Collection[str], now: float) -> str:
         """Make a refresh token as if a user had consented.
 

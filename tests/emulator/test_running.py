@@ -17,8 +17,10 @@ import httpx
 import pytest
 
 from coupa_provider.emulator import Emulator
+from coupa_provider.emulator import emulator as emulator_module
 from coupa_provider.emulator.__main__ import build_parser, main
 from coupa_provider.emulator.profiles import PROFILES
+from coupa_provider.emulator.running import server_for
 from coupa_provider.emulator.settings import SettingError, Settings
 
 if TYPE_CHECKING:
@@ -283,3 +285,19 @@ def test_small_answers_are_not_held_back(coupa: Caller) -> None:
         coupa.get("departments", {"fields": '["id"]'}).elapsed.total_seconds() for _ in range(20)
     )
     assert elapsed[5] < 0.03, "Nagle's algorithm waits 40 ms"
+
+
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+def test_connections_can_be_dropped_under_both_parsers_of_uvicorn(
+    parser: Any, monkeypatch: pytest.MonkeyPatch, caller: Callable[..., Caller]
+) -> None:
+    pytest.importorskip(parser)
+    monkeypatch.setattr(emulator_module, "server_for", lambda instance: server_for(instance, parser))
+    with Emulator(scale=0.02, rate_limit=None) as emulator:
+        coupa = caller(emulator)
+        assert len(coupa.get("invoices").json()) == 40
+        for kind in ("drop_before", "drop_middle", "stall"):
+            emulator.configure(faults={"always": True, "kinds": [kind], "stall_s": 0})
+            with pytest.raises(httpx.RemoteProtocolError):
+                coupa.get("invoices")
+        assert sum(emulator.seen()["faults_served"].values()) == 3

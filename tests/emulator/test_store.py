@@ -30,6 +30,11 @@ def plan(store: Store, text: str) -> str:
     [
         ("id[gt]=500&order_by=id&dir=asc", "USING INTEGER PRIMARY KEY (rowid>?)"),
         ("id[gt]=5&id[lt_or_eq]=90&order_by=id", "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (
+            "id[gt]=5&updated-at[gt_or_eq]=2025-01-01&updated-at[lt]=2025-01-02&order_by=id",
+            "COVERING INDEX invoices lean",
+        ),
+        ("offset=300&exported=false", "COVERING INDEX invoices lean"),
         ("id=7", "USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             "updated-at[gt_or_eq]=2025-01-01&updated-at[lt]=2025-02-01&order_by=updated_at",
