@@ -205,7 +205,7 @@ class Api:
         self._store.collection(path)
         switches = self._instance.settings.switches
         if switches["U16"] == "insensitive":
-            named = {names[0] for names in unique_keys(target.resource)}
+            named = {names[0] for names in unique_keys(path)}
             for condition in query.conditions:
                 # Clients look a record up by its natural key before they write it again.
                 if (

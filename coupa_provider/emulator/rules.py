@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
-from coupa_provider.resources import Resource
+from coupa_provider.resources import find_resource
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "account_types": ("name",),
@@ -70,15 +71,17 @@ OWNED_TYPES = frozenset(
 )
 
 
-def unique_keys(resource: Resource) -> list[tuple[str, ...]]:
+@cache
+def unique_keys(path: str) -> list[tuple[str, ...]]:
     """Return the attributes that must be unique, alone or together.
 
-    :param resource: the resource.
+    :param path: catalog path of the resource.
     :return: groups of dashed names.
     """
-    if ":" in resource.path:
+    resource = find_resource(path)
+    if resource is None or ":" in path:
         return []
-    together = list(_UNIQUE_TOGETHER.get(resource.path, ()))
+    together = list(_UNIQUE_TOGETHER.get(path, ()))
     if together:
         return together
     alone = [

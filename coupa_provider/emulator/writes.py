@@ -329,7 +329,7 @@ class Writer:
         for name in REQUIRED.get(self._resource.path, ()):
             if record.get(name) in (None, "", {}) and not any(e.startswith("Unable") for e in self._errors):
                 self._errors.append(f"{label(name)} can't be blank")
-        for names in unique_keys(self._resource):
+        for names in unique_keys(self._resource.path):
             if self._is_taken(record, names, is_new):
                 self._errors.append(f"{label(names[0])} has already been taken")
         if self._errors:
