@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ class RawServer:
     def _read(self, connection: socket.socket) -> bytes:
         data = b""
         while b"\r\n\r\n" not in data:
+            if data.startswith(b"\x16"):
+                return data  # the start of TLS, which this server does not speak
             part = connection.recv(65536)
             if not part:
                 return data
@@ -181,3 +184,33 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )  # fmt: skip
     return folder / "cert.pem"
+
+
+@pytest.fixture
+def tls_server(certificate):
+    """An HTTPS server with a self-signed certificate; returns its port."""
+    started = []
+
+    def start() -> int:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+        loop = asyncio.new_event_loop()
+
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
+            await writer.drain()
+            writer.close()
+
+        server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
+        loop.set_exception_handler(lambda *_: None)
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        started.append((loop, server, thread))
+        return server.sockets[0].getsockname()[1]
+
+    yield start
+    for loop, server, thread in started:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
