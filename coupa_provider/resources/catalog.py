@@ -107,6 +107,9 @@ def find_resource(path: str) -> Resource | None:
     :return: the resource, or None when the documents know none there. An instance may know more.
     """
     resources = _catalog()["resources"]
+    path = path.strip("/")
+    if f"/{path}" in resources:
+        path = f"/{path}"  # the one resource that does not live under /api
     if path not in resources:
         path = next((known for pattern, known in _patterns() if pattern.match(path)), "")
     if path not in resources:
