@@ -34,7 +34,7 @@ class Sizes:
     paced: int = 60_000
     paced_peer: int = 2_000
     unpaced: int = 10_000
-    rounds: int = 5
+    rounds: int = 3
     few: int = 20_000
     many: int = 200_000
     imports: int = 15
