@@ -77,7 +77,7 @@ class PageReader:
             rows = self._decoder.decode(answer.body)
         except msgspec.ValidationError as error:
             raise self._misshapen(answer, error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise not_json(answer) from None
         ids: list[int] = [row.id for row in rows]
         if len(ids) > limit:

@@ -14,7 +14,7 @@ import httpx
 from coupa_provider import __version__
 from coupa_provider.client.answer import Answer
 from coupa_provider.client.config import CoupaConfig
-from coupa_provider.client.errors import CoupaQueryError
+from coupa_provider.client.errors import CoupaConfigError, CoupaQueryError
 from coupa_provider.client.retry import Failure
 
 USER_AGENT = f"airflow-provider-coupa/{__version__}"
@@ -42,6 +42,7 @@ class Transport:
 
     def __init__(self, config: CoupaConfig) -> None:
         self._base_url = config.base_url
+        self._conn_id = config.conn_id
         self._host = urlsplit(config.base_url).hostname or ""
         proxy = urlsplit(config.proxy) if config.proxy else None
         #: Host and port of the connection's proxy, without the password that may stand before them.
@@ -90,6 +91,7 @@ class Transport:
         :param body: bytes to send.
         :raises TransportError: no whole answer came.
         :raises CoupaQueryError: the path is not a plain path.
+        :raises CoupaConfigError: the instance's certificate is not trusted.
         """
         try:
             url = httpx.URL(self._base_url + path + (f"?{query}" if query else ""))
@@ -138,7 +140,13 @@ class Transport:
         return f"the proxy {self._proxy}" if self._proxy else self._host
 
     def _explain_connect(self, error: httpx.ConnectError, text: str) -> str:
-        if "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text.upper():
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            raise CoupaConfigError(
+                f"Connection {self._conn_id!r}, field 'verify': the certificate of {self._host} is not trusted "
+                f"({text}). If a proxy or private authority signs it, give the path of that CA bundle.",
+                field="verify",
+            ) from None
+        if "SSL" in text.upper():
             return (
                 f"The TLS connection to {self._host} failed ({text}). If a proxy or private authority signs its "
                 "certificate, set the field 'verify' to the path of that CA bundle"

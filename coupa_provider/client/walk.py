@@ -81,6 +81,10 @@ class Walk:
     ) -> None:
         self.client = client
         self.resource = resource.strip("/")
+        if self.resource.rpartition("/")[2].isdigit():
+            raise CoupaQueryError(
+                f"{resource!r} is one record, not a list. Name the resource, and use get for a single record."
+            )
         self.counters = Counters()
         #: What a person should know about how the walk went.
         self.reports: list[str] = []
@@ -127,9 +131,10 @@ class Walk:
         waiting: asyncio.Queue[Page] = asyncio.Queue(_WAITING_PAGES)
         self._deliver = waiting.put
         work = asyncio.create_task(self._run())
+        upcoming: asyncio.Task[Page] | None = None
         try:
             while True:
-                upcoming = asyncio.ensure_future(waiting.get())
+                upcoming = asyncio.create_task(waiting.get())
                 await asyncio.wait((upcoming, work), return_when=asyncio.FIRST_COMPLETED)
                 if not upcoming.done():
                     upcoming.cancel()
@@ -139,8 +144,10 @@ class Walk:
                 yield waiting.get_nowait()
             await work
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            unfinished = [task for task in (work, upcoming) if task is not None]
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def _run(self) -> None:
         try:

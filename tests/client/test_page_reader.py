@@ -63,7 +63,9 @@ def test_a_body_that_is_no_list_is_asked_for_again(body):
         read(body)
 
 
-@pytest.mark.parametrize("body", ['[{"name": "x"}]', '[{"id": null}]', '[{"id": "abc"}]', "[1, 2]", '[{"id": 1.5}]'])
+@pytest.mark.parametrize(
+    "body", ['[{"name": "x"}]', '[{"id": null}]', '[{"id": "abc"}]', "[1, 2]", '[{"id": 1.5}]']
+)
 def test_records_without_a_usable_id_end_the_walk(body):
     with pytest.raises(CoupaIncompleteError, match="numeric id"):
         read(body)
@@ -90,10 +92,15 @@ def test_the_window_is_checked_as_instants():
 
 
 def test_a_dropped_filter_is_noticed():
-    conditions, _ = parse_filters({"status[in]": ["approved"], "supplier[name]": "Acme"}, find_resource("invoices"))
+    conditions, _ = parse_filters(
+        {"status[in]": ["approved"], "supplier[name]": "Acme"}, find_resource("invoices")
+    )
     good = {"id": 1, "status": "Approved", "supplier": {"id": 9, "name": "ACME"}}
     assert read([good], conditions).page.ids == [1]
-    for bad in ({**good, "id": 2, "status": "draft"}, {**good, "id": 2, "supplier": {"id": 9, "name": "Other"}}):
+    for bad in (
+        {**good, "id": 2, "status": "draft"},
+        {**good, "id": 2, "supplier": {"id": 9, "name": "Other"}},
+    ):
         with pytest.raises(CoupaIncompleteError, match="record 2"):
             read([good, bad], conditions)
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from coupa_provider.client.config import CoupaConfig
-from coupa_provider.client.errors import CoupaQueryError
+from coupa_provider.client.errors import CoupaConfigError, CoupaQueryError
 from coupa_provider.client.retry import Failure
 from coupa_provider.client.transport import USER_AGENT, Transport, TransportError
 
@@ -122,11 +122,12 @@ def test_a_proxy_that_refuses(raw_server, http, failing, status):
     assert server.lines == ["CONNECT acme.coupahost.com:443 HTTP/1.1"]
 
 
-def test_a_self_signed_certificate_is_refused_with_the_remedy(tls_server, failing):
-    problem = failing(remote(host=f"https://localhost:{tls_server()}"))
-    assert problem.failure is Failure.NOT_SENT
-    assert "CERTIFICATE_VERIFY_FAILED" in problem.message
-    assert "'verify'" in problem.message
+def test_a_self_signed_certificate_is_refused_at_once_with_the_remedy(tls_server, send):
+    with pytest.raises(
+        CoupaConfigError, match="CERTIFICATE_VERIFY_FAILED.*path of that CA bundle"
+    ) as refusal:
+        send(remote(host=f"https://localhost:{tls_server()}"))
+    assert refusal.value.field == "verify"
 
 
 def test_a_given_authority_or_none_at_all_accepts_it(tls_server, certificate, send):

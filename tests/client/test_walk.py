@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from coupa_provider.client.answer import Answer
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.config import CoupaConfig
-from coupa_provider.client.errors import CoupaError, CoupaIncompleteError, CoupaQueryError, CoupaUnavailableError
+from coupa_provider.client.errors import (
+    CoupaError,
+    CoupaIncompleteError,
+    CoupaQueryError,
+    CoupaUnavailableError,
+)
 from coupa_provider.client.walk import Walk
 from coupa_provider.emulator import Emulator
 
@@ -62,9 +67,9 @@ class MadeUpInstance:
             self.always.discard(gone)
 
 
-def walk_ids(instance, **query):
+def walk_ids(instance, resource="invoices", **query):
     async def collect():
-        walk = Walk(instance, "invoices", **query)
+        walk = Walk(instance, resource, **query)
         return [record_id for page in [page async for page in walk.pages()] for record_id in page.ids], walk
 
     return asyncio.run(collect())
@@ -125,7 +130,9 @@ def test_drift_loses_nothing_that_was_there_all_along(ids, sorts, seed):
 @MANY
 @given(ids=ID_SETS, low=st.integers(0, 500), width=st.integers(0, 10**6))
 def test_own_bounds_on_id_are_kept(ids, low, width):
-    found, walk = walk_ids(MadeUpInstance(ids), filters={"id[gt_or_eq]": low, "id[lt]": low + width, "id[gt]": low - 7})
+    found, walk = walk_ids(
+        MadeUpInstance(ids), filters={"id[gt_or_eq]": low, "id[lt]": low + width, "id[gt]": low - 7}
+    )
     assert sorted(found) == sorted(n for n in ids if low <= n < low + width)
     assert walk.query == {"id[gt]": str(low - 1), "id[lt_or_eq]": str(low + width - 1)}
 
@@ -142,6 +149,11 @@ def test_a_large_resource_costs_few_requests_more_than_its_pages():
     found, _ = walk_ids(instance)
     assert len(found) == 20_000
     assert instance.requests <= 400 * 1.08
+
+
+def test_a_single_record_is_no_list():
+    with pytest.raises(CoupaQueryError, match="use get"):
+        walk_ids(MadeUpInstance([]), filters=None, resource="invoices/7")
 
 
 def test_leaving_early_stops_the_requests():
@@ -231,14 +243,18 @@ def collect(coupa, resource, **query):
 
 def test_filters_reach_coupa_and_are_checked(coupa):
     records, walk = collect(coupa, "invoices", filters={"status[in]": ["approved", "voided"]})
-    expected = [n for n in coupa.ids("invoices") if coupa.record("invoices", n)["status"] in ("approved", "voided")]
+    expected = [
+        n for n in coupa.ids("invoices") if coupa.record("invoices", n)["status"] in ("approved", "voided")
+    ]
     assert sorted(record["id"] for record in records) == expected
     assert len(expected) > 50
     assert walk.query == {"status[in]": "approved,voided"}
 
 
 def test_fields_always_bring_the_id_and_a_missing_one_is_reported(coupa):
-    records, walk = collect(coupa, "invoices", fields=["invoice-number", {"supplier": ["name"]}, "no-such-thing"])
+    records, walk = collect(
+        coupa, "invoices", fields=["invoice-number", {"supplier": ["name"]}, "no-such-thing"]
+    )
     assert set(records[0]) == {"id", "invoice-number", "supplier"}
     assert len(records) == 1500
     assert [report for report in walk.reports if "no-such-thing" in report]
