@@ -37,7 +37,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/python demo/run.py
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m "not browser" -n auto --timeout 300 $(PYTEST)
+	$(VENV)/bin/python -m pytest -m "not browser" -n auto --timeout 900 $(PYTEST)
 
 test-airflow2: $(VENV2)/.test
 	$(VENV2)/bin/python -m pytest -m "not browser and not slow" -n auto --timeout 300 $(PYTEST)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
+
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
 
 # Coupa's names of what to fetch, as in its URLs (/api/purchase_orders), each with the attributes
