@@ -213,6 +213,9 @@ class _ParquetPart(_TablePart):
         table = pa.Table.from_batches(self._batches)
         self._batches = []
         self._writer.write_table(table, row_group_size=len(table))
+        del table
+        # Arrow keeps freed memory in pieces into which the next group fits less and less well.
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         self._writer.close()
