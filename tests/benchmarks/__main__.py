@@ -82,7 +82,7 @@ imports the figure itself is judged: their number, and the milliseconds. Ours is
 - *dlt rest_api*: into its filesystem destination as Parquet with its defaults, which make a table of each kind
   of nested list; *nested as JSON* spares it that (`max_table_nesting=0`) and is nearer to what ours writes.
 
-At the rate limit the clock runs from the first request of the walk to the published manifest, and peers read
+At the rate limit the clock runs over the whole of `execute`, and peers read
 {sizes.paced_peer:,} records to our {sizes.paced:,}: theirs is one request after another, at the same pace however long it
 lasts. Ours asks for 24 requests a second by default, one less than Coupa allows, so 0.96 is the most.
 """
