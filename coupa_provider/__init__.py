@@ -1,4 +1,4 @@
-"""Apache Airflow provider for Coupa: pull procurement data into files, push data into Coupa."""
+"""Apache Airflow provider for Coupa: complete extracts to files, and a hook to read and write records."""
 
 from __future__ import annotations
 

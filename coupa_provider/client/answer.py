@@ -1,6 +1,6 @@
 """Read an answer: what it says, and what kind of failure it is. Pure: no I/O here.
 
-Every body that api documents or public code shows is read without a crash: ``errors`` as object, list or
+Every body that the documents or public code show is read without a crash: ``errors`` as object, list or
 text, ``error`` as text, XML, HTML, nothing, and JSON cut short.
 """
 

@@ -1,3 +1,3 @@
-"""Transfers: records out of Coupa into files, and files into Coupa."""
+"""Transfers: records out of Coupa into files."""
 
 from __future__ import annotations
