@@ -106,6 +106,9 @@ class Transport:
             response = await self._client.request(method, url, headers=dict(headers), content=body)
         except httpx.HTTPError as error:
             raise self._explain(error) from error
+        # A response and its stream refer to each other: untied, the body is freed with its last user and does
+        # not wait for the garbage collector, which comes rarely in a process as large as Airflow's.
+        del response.stream
         return Answer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
