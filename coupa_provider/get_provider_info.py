@@ -25,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-coupa",
         "name": "Coupa",
-        "description": "`Coupa <https://www.coupa.com/>`__: complete extracts at the rate limit, safe pushes.",
+        "description": "`Coupa <https://www.coupa.com/>`__: complete extracts, near the rate limit.",
         "versions": [__version__],
         "integrations": [
             {

@@ -40,6 +40,9 @@ with DAG(
     catchup=False,
     # A slow day must not overlap the next: both would share Coupa's limit of requests.
     max_active_runs=1,
+    # One resource after the other: each task runs in a process of its own and takes the whole of Coupa's limit.
+    # Side by side they would be told off (429) and slow each other down, and be done no sooner.
+    max_active_tasks=1,
     default_args={
         # Bad moments of the network are ridden out within a task; a retry is for the bad hours.
         "retries": 2,

@@ -31,7 +31,7 @@ DAG_ID = "coupa_daily_extract"
 RESOURCES = ("invoices", "purchase_orders", "suppliers")
 CLIENT_ID, CLIENT_SECRET = "demo", "demo-secret"
 #: Columns shown of the first resource, where it has them.
-SHOWN = ("id", "invoice_number", "invoice_date", "status", "gross_total", "updated_at")
+SHOWN = ("id", "invoice_number", "invoice_date_day", "status", "gross_total", "updated_at")
 #: Airflow applies it to every task it loads: a failure shall be seen now, not after the DAG's ten minutes.
 POLICY = "def task_policy(task):\n    task.retries = 0\n"
 #: The emulator is on this machine: no proxy of the environment may come between.
@@ -56,7 +56,7 @@ class Extract:
     @classmethod
     def find(cls, resource: str) -> Extract:
         """Read the only manifest below the resource's folder."""
-        found = sorted((LAKE / resource).rglob("manifest.json"))
+        found = sorted((LAKE / resource).rglob("_manifest.json"))
         if len(found) != 1:
             raise DemoError(f"{resource}: expected one manifest below {LAKE / resource}, found {len(found)}")
         manifest: dict[str, Any] = json.loads(found[0].read_text())
@@ -231,7 +231,9 @@ def report(extracts: list[Extract]) -> None:
         )
     say("\nThe files:")
     for it in extracts:
-        say(f"  {it.folder.relative_to(ROOT)}/  ({', '.join(file.name for file in it.files)}, manifest.json)")
+        say(
+            f"  {it.folder.relative_to(ROOT)}/  ({', '.join(file.name for file in it.files)}, _manifest.json)"
+        )
     first_rows(extracts[0])
 
 

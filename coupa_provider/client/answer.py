@@ -6,6 +6,7 @@ text, ``error`` as text, XML, HTML, nothing, and JSON cut short.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
-from coupa_provider.resources import find_resource
+from coupa_provider.resources import find_resource, resource_paths
 
 _EXCERPT_CHARACTERS = 300
 #: As much of an error body as is looked at: more explains nothing, and searching it takes long.
@@ -149,7 +150,7 @@ def read_failure(answer: Answer, now: datetime, secrets: Collection[str] = ()) -
     if status == 403:
         return CoupaScopeError(f"Coupa refused access{said}. {_scope_remedy(answer)}", **details)
     if status == 404:
-        return CoupaNotFoundError(f"Coupa has no such record or path{said}", **details)
+        return CoupaNotFoundError(f"Coupa has no such record or path{said}{_suggestion(answer)}", **details)
     if status >= 500 or status == 408:
         return CoupaUnavailableError(
             f"Coupa is not available{said}",
@@ -209,6 +210,15 @@ def _scope_remedy(answer: Answer) -> str:
         f"{needed}: grant it to the client in Coupa (/oauth2/clients) and name it in the connection's scopes. "
         "The client's user and content groups can limit access too"
     )
+
+
+def _suggestion(answer: Answer) -> str:
+    """Name the resources that an unknown path resembles; empty for a path the documents know."""
+    plain = answer.path.removeprefix("/api/").strip("/")
+    if find_resource(plain) or find_resource(plain.rpartition("/")[0]):
+        return ""
+    near = difflib.get_close_matches(plain.split("/")[0], resource_paths(), n=3)
+    return f". The documents know no resource of that name; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _details(answer: Answer, secrets: Collection[str]) -> dict[str, Any]:

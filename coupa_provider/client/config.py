@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import logging
 import math
 import re
 import ssl
@@ -19,6 +20,8 @@ from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from coupa_provider.client.errors import CoupaConfigError
+
+log = logging.getLogger(__name__)
 
 #: Coupa publishes 25 requests a second (article 0012); the default leaves it a little room.
 PUBLISHED_REQUESTS_PER_SECOND = 25.0
@@ -149,6 +152,12 @@ class _Reader:
             near = difflib.get_close_matches(str(key).lower().replace("-", "_"), _EXTRAS, n=1, cutoff=0.8)
             if near:
                 self.fail(str(key), "there is no such field", f"Did you mean {near[0]!r}")
+            log.warning(
+                "Connection %r: nothing reads the extra field %r. There are: %s",
+                self.conn_id,
+                key,
+                ", ".join(_EXTRAS),
+            )
         return {key: extra[key] for key in _EXTRAS if key in extra and not _unset(extra[key])}
 
     def base_url(self, host: str | None, port: int | str | None, schema: str | None) -> str:

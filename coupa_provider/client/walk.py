@@ -44,7 +44,7 @@ from coupa_provider.client.spans import (
     split_widest,
     workers_for,
 )
-from coupa_provider.resources import find_resource
+from coupa_provider.resources import Resource, find_resource
 
 #: The most Coupa gives, and the steps down when even that takes it too long.
 PAGE_SIZES = (50, 20, 5)
@@ -95,6 +95,7 @@ class Walk:
         window = window_conditions(updated_since, updated_until, conditions)
         needed = ["id", "updated_at"] if window else ["id"]
         encoded = encode_fields(fields, always=needed)
+        self._report_unlisted_values(conditions, known)
         self._asked = (
             [*top_level_fields(fields), *(name.replace("_", "-") for name in needed)] if fields else []
         )
@@ -357,6 +358,21 @@ class Walk:
         if page.ids:
             self.counters.records += len(page.ids)
             await self._deliver(page)
+
+    def _report_unlisted_values(self, conditions: Sequence[Condition], known: Resource | None) -> None:
+        """A misspelt value finds nothing, which looks like an empty table: say which one is not documented."""
+        for condition in conditions:
+            attribute = known.attributes.get(condition.path[0].replace("_", "-")) if known else None
+            if attribute is None or len(condition.path) > 1 or condition.operator not in ("", "in"):
+                continue
+            odd = [
+                value for value in condition.values if attribute.allowed and value not in attribute.allowed
+            ]
+            if odd:
+                self._report(
+                    f"The documents do not list {', '.join(odd)} among the values of {attribute.name}: "
+                    f"{', '.join(attribute.allowed)}"
+                )
 
     def _report(self, text: str) -> None:
         if text not in self.reports:

@@ -105,10 +105,11 @@ def _instance(arguments: argparse.Namespace) -> Instance:
 
 def _greeting(instance: Instance, url: str) -> str:
     settings = instance.settings
-    world = instance.seeder.world
-    shown = dict.fromkeys((*_SHOWN_RECORDS, *instance.store.seeded()))
-    counts = instance.store.seeded() if instance.store.seeded() else {}
-    sizes = ", ".join(f"{path} {counts.get(path, world.size(path))}" for path in shown)
+    counts = instance.store.seeded()
+    if not instance.empty:
+        planned = {path: instance.seeder.world.size(path) for path in _SHOWN_RECORDS}
+        counts = {**planned, **counts}
+    sizes = ", ".join(f"{path} {count}" for path, count in counts.items()) or "none"
     limit = f"{settings.rate_limit:g}/s, burst {settings.burst}" if settings.rate_limit else "none"
     lines = [
         "Coupa emulator is ready",

@@ -65,7 +65,7 @@ class Instance:
             resource_at(path)
         bundle = PROFILES[profile].settings if profile else {}
         self._initial = Settings().with_changes(bundle).with_changes(changes or {})
-        self._empty = empty
+        self.empty = empty
         self._data = data
         self._sizes = dict(sizes or {})
         self.seeder = Seeder(seed, scale, sizes, zone)
@@ -81,7 +81,7 @@ class Instance:
         self.reset()
 
     def _seeded(self, path: str) -> tuple[Iterable[Row], set[str]]:
-        if self._empty:
+        if self.empty:
             return (), {"custom-fields"}
         return self.seeder.rows(path), self.seeder.maker(path).own_names
 

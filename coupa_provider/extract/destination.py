@@ -19,8 +19,9 @@ from coupa_provider.extract.errors import ExtractError
 
 log = logging.getLogger(__name__)
 
-MANIFEST_NAME = "manifest.json"
-_OWN_NAME = re.compile(r"\.?(?:part-\d{5,}\.(?:ndjson|parquet|csv)|manifest\.json)(?:\.tmp)?")
+#: Begins with an underscore: Arrow, Spark and others that read a whole folder pass over such names.
+MANIFEST_NAME = "_manifest.json"
+_OWN_NAME = re.compile(r"\.?(?:part-\d{5,}\.(?:ndjson|parquet|csv)|_manifest\.json)(?:\.tmp)?")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Window:
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(
                 f"The window [{self.since.isoformat()}, {self.until.isoformat()}) is empty: updated_since must "
-                "be before updated_until. Runs started by hand have data_interval_start equal to "
-                "data_interval_end under most timetables; give both bounds another way there."
+                "be before updated_until. Under most timetables of Airflow 3 a run's data interval has no length; "
+                "use CronDataIntervalTimetable, or give both bounds another way."
             )
 
     @classmethod

@@ -28,7 +28,7 @@ _MOST_NAMES_LOGGED = 20
 class CoupaToObjectStorageOperator(BaseOperator):
     """Write every matching record of a resource, once, to files in a folder.
 
-    The folder gets parts ``part-00000.parquet`` and so on and, last of all, ``manifest.json``, which lists them.
+    The folder gets parts ``part-00000.parquet`` and so on and, last of all, ``_manifest.json``, which lists them.
     A run without a manifest does not exist. What an earlier run left in the folder is replaced, so a second try
     of a task overwrites its first; give each run a folder of its own with ``{{ ds }}`` in ``destination``.
 
@@ -154,6 +154,11 @@ class CoupaToObjectStorageOperator(BaseOperator):
                 raise AirflowFailException(
                     f"{name} is empty; look at its template and at the values of this run."
                 )
+        if isinstance(self.destination, str) and "://" not in self.destination:
+            raise AirflowFailException(
+                f"destination {self.destination!r} is no URL. Write for instance 's3://aws_default@lake/coupa', or "
+                "'file:///data/coupa' for a folder on the worker."
+            )
         if self.filters and not isinstance(self.filters, Mapping):
             raise AirflowFailException(
                 f"filters must be a dict, such as {{'status[in]': ['approved']}}, not {type(self.filters).__name__}. "

@@ -124,7 +124,7 @@ def test_a_proxy_that_refuses(raw_server, http, failing, status):
 
 def test_a_self_signed_certificate_is_refused_at_once_with_the_remedy(tls_server, send):
     with pytest.raises(
-        CoupaConfigError, match="CERTIFICATE_VERIFY_FAILED.*path of that CA bundle"
+        CoupaConfigError, match=r"CERTIFICATE_VERIFY_FAILED.*path of that CA bundle"
     ) as refusal:
         send(remote(host=f"https://localhost:{tls_server()}"))
     assert refusal.value.field == "verify"

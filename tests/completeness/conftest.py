@@ -44,11 +44,11 @@ class Landing:
 
     @property
     def published(self) -> bool:
-        return (self.folder / "manifest.json").exists()
+        return (self.folder / "_manifest.json").exists()
 
     @property
     def manifest(self) -> dict:
-        return json.loads((self.folder / "manifest.json").read_text())
+        return json.loads((self.folder / "_manifest.json").read_text())
 
     def ids(self) -> Counter:
         lines = (line for file in sorted(self.folder.glob("part-*.ndjson")) for line in file.open("rb"))

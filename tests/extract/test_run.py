@@ -35,7 +35,7 @@ def pages_of(*ids: range, name: str = "A") -> Iterator[Page]:
 
 
 def published(destination: Destination) -> Manifest:
-    return Manifest.from_json(destination.fs.cat_file(destination.path_of("manifest.json")))
+    return Manifest.from_json(destination.fs.cat_file(destination.path_of("_manifest.json")))
 
 
 def names_in(destination: Destination) -> list[str]:
@@ -47,7 +47,7 @@ def names_in(destination: Destination) -> list[str]:
 def assert_whole(destination: Destination) -> Manifest:
     """Check every promise of the manifest against the files."""
     manifest = published(destination)
-    assert names_in(destination) == sorted(["manifest.json", *(file.name for file in manifest.files)])
+    assert names_in(destination) == sorted(["_manifest.json", *(file.name for file in manifest.files)])
     for file in manifest.files:
         content = destination.fs.cat_file(destination.path_of(file.name))
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
@@ -98,7 +98,7 @@ def test_parts_and_manifest(file_format: str, extract: Extract, destination: Des
 
 def test_the_manifest_is_made_for_people_too(extract: Extract, local: Destination) -> None:
     extract(pages_of(range(1, 3)), local, window=Window(datetime(2026, 11, 22, tzinfo=UTC), None))
-    text = Path(local.root, "manifest.json").read_text()
+    text = Path(local.root, "_manifest.json").read_text()
     assert text.startswith('{\n  "version": 1,\n  "resource": "suppliers",')
     content = json.loads(text)
     assert content["window"] == ["2026-11-22T00:00:00Z", None]
@@ -171,7 +171,7 @@ def test_a_second_try_overwrites_the_first(extract: Extract, destination: Destin
 
 def test_leavings_of_a_killed_run_are_overwritten(extract: Extract, destination: Destination) -> None:
     destination.fs.makedirs(destination.root)
-    for name in ("part-00000.ndjson", "part-00007.parquet", ".part-00003.csv.tmp", ".manifest.json.tmp"):
+    for name in ("part-00000.ndjson", "part-00007.parquet", ".part-00003.csv.tmp", "._manifest.json.tmp"):
         destination.fs.pipe_file(destination.path_of(name), b"half")
     extract(pages_of(range(1, 31)), destination)
     assert_whole(destination)
@@ -179,11 +179,11 @@ def test_leavings_of_a_killed_run_are_overwritten(extract: Extract, destination:
 
 def test_other_files_are_left_alone(extract: Extract, destination: Destination) -> None:
     destination.fs.makedirs(destination.root)
-    others = ["README.md", "part-1.parquet", "partition.csv", "my-manifest.json"]
+    others = ["README.md", "part-1.parquet", "partition.csv", "my-_manifest.json"]
     for name in others:
         destination.fs.pipe_file(destination.path_of(name), b"mine")
     extract(pages_of(range(1, 31)), destination)
-    assert names_in(destination) == sorted([*others, "manifest.json", "part-00000.ndjson"])
+    assert names_in(destination) == sorted([*others, "_manifest.json", "part-00000.ndjson"])
 
 
 def test_an_earlier_extract_stands_until_the_new_one_has_a_part(
@@ -233,7 +233,7 @@ def test_no_manifest_ever_stands_beside_files_it_does_not_describe(
                 pass
             else:
                 break
-        if "manifest.json" in names_in(destination):
+        if "_manifest.json" in names_in(destination):
             manifest = published(destination)
             for file in manifest.files:
                 content = destination.fs.cat_file(destination.path_of(file.name))

@@ -150,7 +150,7 @@ def test_the_run_did_all_it_should(run):
     assert "coupa_no_such" not in logs
     for said in ("did not accept the client", "core.no_such.read", "No connection to the proxy"):
         assert said in logs
-    assert len(list(home.glob("landing/*/manifest.json"))) == 2
+    assert len(list(home.glob("landing/*/_manifest.json"))) == 2
     assert _rows(home, "select 1 from variable where key like 'coupa_refresh_token_%' and is_encrypted")
 
 

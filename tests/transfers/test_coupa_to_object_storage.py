@@ -99,7 +99,7 @@ def test_the_result_is_a_summary(tmp_path: Path, pages: list[Page]) -> None:
     assert size == (tmp_path / "lake" / "part-00000.parquet").stat().st_size
     assert result == {
         "resource": "suppliers",
-        "manifest": f"file://{tmp_path}/lake/manifest.json",
+        "manifest": f"file://{tmp_path}/lake/_manifest.json",
         "files": [f"file://{tmp_path}/lake/part-00000.parquet"],
         "records": 2,
         "window": ["2026-11-22T00:00:00+00:00", None],
@@ -119,7 +119,7 @@ def test_the_result_is_a_summary(tmp_path: Path, pages: list[Page]) -> None:
     ]
     assert hook.closed
     assert hook.walk.left
-    manifest = Manifest.from_json((tmp_path / "lake" / "manifest.json").read_bytes())
+    manifest = Manifest.from_json((tmp_path / "lake" / "_manifest.json").read_bytes())
     assert manifest.query == {"name": "Fishy"}
     assert manifest.reports == ["sort ignored by Coupa: walked by bisection"]
     assert list(manifest.columns) == ["id", "name", "_extra"]
@@ -129,7 +129,7 @@ def test_destination_may_be_a_path_object(tmp_path: Path, pages: list[Page]) -> 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     result = operator(FakeHook(*pages), destination=ObjectStoragePath(f"file://{tmp_path}/lake/")).execute({})
-    assert result["manifest"] == f"file://{tmp_path}/lake/manifest.json"
+    assert result["manifest"] == f"file://{tmp_path}/lake/_manifest.json"
 
 
 def test_what_happened_is_logged(
@@ -160,7 +160,7 @@ def test_templates_are_rendered(tmp_path: Path, pages: list[Page]) -> None:
     context = {"name": "suppliers", "ds": "2026-11-22", "start": SINCE, "end": None}
     task.render_template_fields(context)
     result = task.execute(context)
-    assert result["manifest"] == f"file://{tmp_path}/2026-11-22/manifest.json"
+    assert result["manifest"] == f"file://{tmp_path}/2026-11-22/_manifest.json"
     assert result["window"] == ["2026-11-22T00:00:00+00:00", None]
     assert task.hook.asked[0][1]["filters"] == {"status[in]": ["suppliers"]}
 
@@ -332,7 +332,7 @@ def test_an_extract_from_the_emulator_is_complete(tmp_path: Path) -> None:
         assert row["updated_at"] == datetime.fromisoformat(record["updated-at"]).astimezone(UTC)
         assert json.loads(row["invoice_lines"] or "null") == record["invoice-lines"]
     assert sent == {}
-    manifest = Manifest.from_json(Path(tmp_path, "parquet", "manifest.json").read_bytes())
+    manifest = Manifest.from_json(Path(tmp_path, "parquet", "_manifest.json").read_bytes())
     assert set(manifest.drift.misfits) == {"amount-of-advance-payment"}
 
 
@@ -344,7 +344,7 @@ def test_wrong_credentials_fail_the_task_and_show_no_secret(tmp_path: Path) -> N
         with pytest.raises(AirflowFailException) as caught:
             operator(resource="invoices", destination=f"file://{tmp_path}/lake").execute({})
     assert coupa.client_secret not in str(caught.value)
-    assert not (tmp_path / "lake" / "manifest.json").exists()
+    assert not (tmp_path / "lake" / "_manifest.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -384,14 +384,14 @@ def test_an_extract_to_s3(s3: Any) -> None:
     url = "s3://aws_default@lake/coupa/invoices"
     with emulated(seed=7, sizes={"invoices": 120}):
         result = operator(resource="invoices", destination=url).execute({})
-        assert result["manifest"] == f"{url}/manifest.json"
-        assert keys_of(s3, "coupa/invoices/") == ["manifest.json", "part-00000.parquet"]
+        assert result["manifest"] == f"{url}/_manifest.json"
+        assert keys_of(s3, "coupa/invoices/") == ["_manifest.json", "part-00000.parquet"]
         manifest = Manifest.from_json(ObjectStoragePath(result["manifest"]).read_bytes())
         with ObjectStoragePath(result["files"][0]).open("rb") as file:
             assert pq.read_table(file).num_rows == 120 == manifest.records
         # The next run brings fewer parts in another format: nothing of the first is left.
         operator(resource="suppliers", destination=url, file_format="ndjson").execute({})
-        assert keys_of(s3, "coupa/invoices/") == ["manifest.json", "part-00000.ndjson"]
+        assert keys_of(s3, "coupa/invoices/") == ["_manifest.json", "part-00000.ndjson"]
 
 
 def test_a_failed_extract_to_s3_leaves_nothing(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,10 +405,10 @@ def test_a_failed_extract_to_s3_leaves_nothing(s3: Any, monkeypatch: pytest.Monk
     assert keys_of(s3, "coupa/broken/") == []
     assert s3.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
     operator(FakeHook(*pages), destination=url).execute({})
-    assert keys_of(s3, "coupa/broken/") == ["manifest.json", *(f"part-0000{n}.parquet" for n in range(4))]
+    assert keys_of(s3, "coupa/broken/") == ["_manifest.json", *(f"part-0000{n}.parquet" for n in range(4))]
 
 
 def test_a_run_without_records_leaves_an_empty_part_on_s3(s3: Any) -> None:
     result = operator(FakeHook(), destination="s3://aws_default@lake/empty", file_format="ndjson").execute({})
     assert result["records"] == result["bytes"] == 0
-    assert keys_of(s3, "empty/") == ["manifest.json", "part-00000.ndjson"]
+    assert keys_of(s3, "empty/") == ["_manifest.json", "part-00000.ndjson"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from coupa_provider.emulator.seed.blueprint import Blueprint, Draft
 from coupa_provider.emulator.seed.template import fragment
 from coupa_provider.emulator.seed.words import (
@@ -17,7 +19,7 @@ from coupa_provider.emulator.seed.words import (
     STREETS,
     UOMS,
 )
-from coupa_provider.emulator.seed.world import SECONDS_A_DAY, World, quoted
+from coupa_provider.emulator.seed.world import World, quoted
 
 _NOTES = [quoted(note) for note in NOTES]
 
@@ -155,7 +157,8 @@ def _exchange_rate_fill(draft: Draft) -> dict[str, str]:
     world = draft.world
     others = max(1, world.size("currencies") - 1)
     day, other = divmod(draft.number, others)
-    midnight = 1704092400 + day * SECONDS_A_DAY
+    # Coupa floors it to the start of the day in the company's zone, summer time or not.
+    midnight = int((datetime(2024, 1, 1, tzinfo=world.zone) + timedelta(days=day)).timestamp())
     pool = world.pool("currencies")
     digits = draft.chance()
     return {
