@@ -187,10 +187,12 @@ class Walk:
             page, full = content.page, content.full
             if page.ids:
                 span.density = density_of(page.ids, span.after)
-            await self._emit(_cut(page, span.upto))
+            kept = _cut(page, span.upto)
+            # Moved on before the page is handed over: while that waits, others may split what is left.
             span.after = page.ids[-1] if full else span.upto
             if span.after >= span.upto:
                 self._spans.remove(span)
+            await self._emit(kept)
             while len(self._spans) < self._workers():
                 upper = split_widest(self._spans, self._limit)
                 if upper is None:

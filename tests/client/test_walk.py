@@ -67,10 +67,15 @@ class MadeUpInstance:
             self.always.discard(gone)
 
 
-def walk_ids(instance, resource="invoices", **query):
+def walk_ids(instance, resource="invoices", *, pause=0, **query):
     async def collect():
         walk = Walk(instance, resource, **query)
-        return [record_id for page in [page async for page in walk.pages()] for record_id in page.ids], walk
+        found = []
+        async for page in walk.pages():
+            found += page.ids
+            for _ in range(pause):
+                await asyncio.sleep(0)
+        return found, walk
 
     return asyncio.run(collect())
 
@@ -125,6 +130,14 @@ def test_drift_loses_nothing_that_was_there_all_along(ids, sorts, seed):
     found, _ = walk_ids(instance)
     assert len(found) == len(set(found))
     assert instance.always <= set(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sparse=st.integers(2, 400), pause=st.integers(1, 60))
+def test_a_range_that_is_split_while_its_page_waits_for_the_consumer_brings_nothing_twice(sparse, pause):
+    clustered = {n if n % 5 else n * sparse for n in range(1, 6000)}
+    found, _ = walk_ids(MadeUpInstance(clustered), pause=pause)
+    assert sorted(found) == sorted(clustered)
 
 
 @MANY
