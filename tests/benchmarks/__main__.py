@@ -73,8 +73,9 @@ machine with {os.cpu_count()} cores and {memory:.0f} GB of memory, Python {platf
 Every candidate runs in a fresh process, reads the same full invoices of about 13 kB, and reports on itself: CPU
 time is user and system time of all its threads and children after one page was read to warm up, so imports
 do not count; memory is the most that was resident, imports included. Figures of CPU and of imports are medians
-of {sizes.rounds} and {sizes.imports} runs in turn, and their ratios medians of the ratios. Of answers 429 and of
-imports the figure itself is judged: their number, and the milliseconds. Ours is `execute` of
+of {sizes.rounds} and {sizes.imports} runs in turn, and their ratios medians of the ratios; the lower memory is the median of
+as many runs as CPU. Of answers 429 and of imports the figure itself is judged: their number, and the
+milliseconds. Ours is `execute` of
 `CoupaToObjectStorageOperator` into a local folder, with checks, checksums and manifest.
 
 - *requests loop*: offsets by 50, `response.json()`, a `json.dumps` line per record.
