@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
+from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import fragment
 from coupa_provider.emulator.seed.words import COUNTRIES, GOODS, NOTES
 from coupa_provider.emulator.seed.world import World, quoted
 from coupa_provider.resources import Attribute
 
-if TYPE_CHECKING:
-    from coupa_provider.emulator.seed.blueprint import Draft
-
-Make = Callable[["Draft"], str]
+Make = Callable[[Draft], str]
 
 _NOTES = [quoted(note) for note in NOTES]
 _GOODS = [quoted(goods) for goods in GOODS]

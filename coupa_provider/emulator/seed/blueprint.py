@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coupa_provider.emulator.attributes import CUSTOM_FIELDS, readable_attributes
 from coupa_provider.emulator.seed.automatic import automatic_makers
+from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import Template
 from coupa_provider.emulator.seed.world import World
 from coupa_provider.emulator.store import Row
 from coupa_provider.resources import find_resource
-
-
-@dataclass(slots=True)
-class Draft:
-    """What is known of a record before its attributes are made.
-
-    :param world: the frame.
-    :param chance: gives numbers from 0 to 1.
-    :param number: place in the collection.
-    :param id: id of the record.
-    :param created: when it was made, in seconds since 1970.
-    :param updated: when it was changed last.
-    :param values: JSON text of the attributes made so far.
-    """
-
-    world: World
-    chance: Callable[[], float]
-    number: int
-    id: int
-    created: int
-    updated: int
-    values: dict[str, str] = field(default_factory=dict)
-
-    def pick(self, choices: list[str] | tuple[str, ...]) -> str:
-        """Return one of several texts."""
-        return choices[int(self.chance() * len(choices))]
-
 
 Fill = Callable[[Draft], Mapping[str, str]]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from coupa_provider.emulator.seed.blueprint import Blueprint, Draft
+from coupa_provider.emulator.seed.blueprint import Blueprint
+from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import fragment
 from coupa_provider.emulator.seed.words import (
     CITIES,

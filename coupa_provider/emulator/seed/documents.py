@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from coupa_provider.emulator.seed.blueprint import Blueprint, Draft
+from coupa_provider.emulator.seed.blueprint import Blueprint
+from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import Template, fragment
 from coupa_provider.emulator.seed.words import GOODS, NOTES
 from coupa_provider.emulator.seed.world import SECONDS_A_DAY, World, quoted

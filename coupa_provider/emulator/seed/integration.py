@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coupa_provider.emulator.seed.blueprint import Blueprint, Draft
+from coupa_provider.emulator.seed.blueprint import Blueprint
+from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import fragment
 from coupa_provider.emulator.seed.world import World, quoted
 
