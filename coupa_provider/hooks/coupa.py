@@ -200,6 +200,13 @@ class CoupaHook(BaseHook):
 
         :return: whether it works, and what was reached or what to mend, with no secret in it.
         """
+        works, message = self._try_out()
+        if not works:
+            # Airflow 3's list of connections shows a red icon without the message: at least the log has it.
+            self.log.warning("Connection %r does not work: %s", self.coupa_conn_id, message)
+        return works, message
+
+    def _try_out(self) -> tuple[bool, str]:
         from coupa_provider.client.blocking import BlockingClient, run_in_background
         from coupa_provider.client.connection_check import check_connection
         from coupa_provider.client.errors import CoupaConfigError
