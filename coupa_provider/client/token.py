@@ -128,7 +128,6 @@ class TokenSource:
         self._unkept: str | None = None
         self._newest_refresh_token: str | None = None
         self._accepted = ""
-        self.minted = 0
 
     async def get(self, send: Send, store: RefreshTokenStore, on_secret: Callable[[str], None]) -> Token:
         """Return a token to use now; mint one if there is none, and a successor if it is time.
@@ -307,7 +306,6 @@ class TokenSource:
                 method="POST",
                 path=TOKEN_PATH,
             )
-        self.minted += 1
         lifetime = _lifetime(facts.get("expires_in"))
         scope = facts.get("scope")
         scopes = tuple(scope.replace(",", " ").split()) if isinstance(scope, str) else ()

@@ -88,8 +88,6 @@ class Walk:
         self.counters = Counters()
         #: What a person should know about how the walk went.
         self.reports: list[str] = []
-        self.updated_since = updated_since
-        self.updated_until = updated_until
         known = find_resource(self.resource)
         conditions, arguments = parse_filters(filters, known)
         window = window_conditions(updated_since, updated_until, conditions)
@@ -101,10 +99,8 @@ class Walk:
         )
         self._after, self._upto, conditions = _fold_id_bounds(conditions)
         self._conditions = conditions + window
-        self._documented = set(known.attributes) if known else set()
-        self._reader = PageReader(
-            self.resource, [_by_association(c, self._documented) for c in self._conditions]
-        )
+        documented = set(known.attributes) if known else set()
+        self._reader = PageReader(self.resource, [_by_association(c, documented) for c in self._conditions])
         self._arguments = list(arguments.items()) + ([("fields", encoded)] if encoded else [])
         self._limit = PAGE_SIZES[0]
         self._spans: list[Span] = []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coupa_provider.emulator.settings import FAULT_KINDS
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -81,20 +83,7 @@ PROFILES: Mapping[str, Profile] = {
             "faults": {
                 "rate": 0.03,
                 "seed": 1,
-                "kinds": [
-                    "500",
-                    "502",
-                    "503",
-                    "429",
-                    "429_seconds",
-                    "429_date",
-                    "drop_before",
-                    "drop_middle",
-                    "truncated",
-                    "login_redirect",
-                    "revoke_token",
-                    "lost_write",
-                ],
+                "kinds": [kind for kind in FAULT_KINDS if kind != "stall"],
             },
             "drift": {"resource": "invoices", "inserts_per_s": 2, "updates_per_s": 10, "deletes_per_s": 0.5},
         },
