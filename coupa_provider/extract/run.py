@@ -93,6 +93,7 @@ def extract_pages(
             instance=instance,
             query=dict(query or {}),
             window=(window.since, window.until) if window else (None, None),
+            id_range=(0, None),
             file_format=file_format,
             records=reporter.records,
             min_id=min((file.min_id for file in files if file.min_id is not None), default=None),

@@ -99,7 +99,7 @@ def test_parts_and_manifest(file_format: str, extract: Extract, destination: Des
 def test_the_manifest_is_made_for_people_too(extract: Extract, local: Destination) -> None:
     extract(pages_of(range(1, 3)), local, window=Window(datetime(2026, 11, 22, tzinfo=UTC), None))
     text = Path(local.root, "_manifest.json").read_text()
-    assert text.startswith('{\n  "version": 1,\n  "resource": "suppliers",')
+    assert text.startswith('{\n  "version": 1,\n  "kind": "records",\n  "resource": "suppliers",')
     content = json.loads(text)
     assert content["window"] == ["2026-11-22T00:00:00Z", None]
     assert "schema" in content
