@@ -1,4 +1,5 @@
-# Everything here needs Python 3.11 or newer and PyPI, nothing else; test-browser needs a Chromium as well.
+# Everything here needs Python 3.11 or newer and PyPI, nothing else; test-browser needs a Chromium as well,
+# and test-postgresql a PostgreSQL.
 # Airflow 2.11 ends at Python 3.12: `make test-airflow2 PYTHON=python3.12` where python3 is newer.
 
 PYTHON ?= python3
@@ -20,32 +21,36 @@ install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check uv 
 	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python
 endif
 
-.PHONY: help demo test test-airflow2 test-browser lint format benchmark constraints clean
+.PHONY: help demo test test-airflow2 test-browser test-postgresql lint format benchmark constraints clean
 
 help:
-	@echo "demo           run the daily extract against the emulator on a real Airflow, and report"
-	@echo "test           all tests that PyPI alone can supply, on Airflow $(AIRFLOW)"
-	@echo "test-airflow2  the core of the tests on Airflow $(AIRFLOW2)"
-	@echo "test-browser   the connection form in a headless Chromium (apt-get install chromium)"
-	@echo "lint           ruff and mypy"
-	@echo "format         let ruff put the code in form"
-	@echo "benchmark      measure extracts against other ways to make them"
-	@echo "constraints    renew constraints/"
-	@echo "clean          remove what was made here"
+	@echo "demo             run the daily extract against the emulator on a real Airflow, and report"
+	@echo "test             all tests that PyPI alone can supply, on Airflow $(AIRFLOW)"
+	@echo "test-airflow2    the core of the tests on Airflow $(AIRFLOW2)"
+	@echo "test-browser     the connection form in a headless Chromium (apt-get install chromium)"
+	@echo "test-postgresql  tests that need a database server (apt-get install postgresql)"
+	@echo "lint             ruff and mypy"
+	@echo "format           let ruff put the code in form"
+	@echo "benchmark        measure extracts against other ways to make them"
+	@echo "constraints      renew constraints/"
+	@echo "clean            remove what was made here"
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python demo/run.py
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m "not browser" -n auto --timeout 900 $(PYTEST)
+	$(VENV)/bin/python -m pytest -m "not browser and not postgresql" -n auto --timeout 900 $(PYTEST)
 
 # Without what never meets Airflow and is tested at length on 3.3.
 test-airflow2: $(VENV2)/.test
-	$(VENV2)/bin/python -m pytest -m "not browser and not slow" -n auto --timeout 300 \
+	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n auto --timeout 300 \
 		--ignore tests/completeness --ignore tests/emulator --ignore tests/benchmarks $(PYTEST)
 
 test-browser: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m browser --timeout 600 tests/browser $(PYTEST)
+
+test-postgresql: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -m postgresql --timeout 600 $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -86,7 +91,7 @@ $(VENV)/.demo: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/p
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/python
-	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator,test,browser,benchmark,dev]"
+	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator,test,browser,postgresql,benchmark,dev]"
 	@touch $@ $(VENV)/.demo
 
 $(VENV2)/.test: pyproject.toml constraints/airflow-$(AIRFLOW2).txt | $(VENV2)/bin/python

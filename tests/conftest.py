@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.postgresql"]
+
 HERE = Path(__file__).parent
 HOME = Path(tempfile.mkdtemp(prefix="coupa-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
