@@ -26,7 +26,28 @@ _LINE_ENDS = b"\r\n"
 
 
 class PartWriter(ABC):
-    """Writes one part."""
+    """Writes one part.
+
+    :ivar rows: rows taken in so far; of a table of lines, the lines.
+    :ivar min_id: least id of the records that have a row in it; None without rows.
+    :ivar max_id: greatest of these ids.
+    """
+
+    rows: int = 0
+    min_id: int | None = None
+    max_id: int | None = None
+
+    def count(self, ids: Sequence[int]) -> None:
+        """Count rows.
+
+        :param ids: for each row, the id of its record.
+        """
+        if not ids:
+            return
+        self.rows += len(ids)
+        first, last = min(ids), max(ids)
+        self.min_id = first if self.min_id is None else min(self.min_id, first)
+        self.max_id = last if self.max_id is None else max(self.max_id, last)
 
     @abstractmethod
     def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
@@ -69,8 +90,17 @@ class FileFormat(ABC):
 
     @property
     def drift(self) -> Drift | None:
-        """How the records written so far differ from the columns; None for formats without columns."""
+        """How the records written so far differ from the columns; None for formats without columns.
+
+        It goes on changing while records are written, and covers all of them once a part is finished.
+        """
         return None
+
+    def resume(self, drift: Drift) -> None:  # noqa: B027 - formats without columns count nothing
+        """Go on where another process stopped, before the first part is opened.
+
+        :param drift: what its format had as ``drift`` after its last part was finished; taken over.
+        """
 
 
 def make_format(name: str, resource: str, fields: Sequence[Field] | None) -> FileFormat:
@@ -116,6 +146,7 @@ class _NdjsonPart(PartWriter):
         if lines.count(b"\n") != len(records) - 1 or b"\r" in lines:
             lines = b"\n".join(bytes(record).translate(None, _LINE_ENDS) for record in records)
         self._file.write(lines + b"\n")
+        self.count(ids)
 
     def finish(self) -> None:
         self._file.close()
@@ -138,6 +169,7 @@ class _TablePart(PartWriter):
         self._size = 0
 
     def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
+        self.count(ids)
         self._records += records
         self._ids += ids
         self._size += size
@@ -169,6 +201,9 @@ class _TableFormat(FileFormat):
     @property
     def drift(self) -> Drift | None:
         return self._decoder.drift
+
+    def resume(self, drift: Drift) -> None:
+        self._decoder.resume(drift)
 
 
 class Parquet(_TableFormat):

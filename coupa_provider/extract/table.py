@@ -34,15 +34,23 @@ class TableDecoder:
         self._unseen = {column.attribute for column in self._columns}
         self._splitter = RecordSplitter(column.attribute for column in schema.columns)
         self._drift = Drift()
-        self._decoded = False
 
     @property
     def drift(self) -> Drift:
         """How the records so far differ from the schema."""
-        if self._decoded:
+        if self._drift.rows:
             attributes = dict.fromkeys(column.attribute for column in self._columns)
             self._drift.never_seen = [name for name in attributes if name in self._unseen]
         return self._drift
+
+    def resume(self, drift: Drift) -> None:
+        """Go on where another decoder of the same schema stopped.
+
+        :param drift: what the other one had noted; taken over.
+        """
+        self._drift = drift
+        if drift.rows:
+            self._unseen = set(drift.never_seen)
 
     def decode(self, records: Sequence[msgspec.Raw], ids: Sequence[int]) -> pa.RecordBatch:
         """Decode records into one batch.
@@ -51,9 +59,9 @@ class TableDecoder:
         :param ids: their ids.
         :raises ExtractError: a record is not a JSON object in UTF-8.
         """
-        self._decoded = True
         extras = _Extras(ids)
         split = self._splitter.split(records, ids)
+        self._drift.rows += len(ids)
         self._gather_unforeseen(split, extras)
         arrays = [pa.array(ids, pa.int64())]
         for column in self._columns:

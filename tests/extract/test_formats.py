@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coupa_provider.extract.destination import Destination
-from coupa_provider.extract.formats import make_format
+from coupa_provider.extract.drift import Drift
+from coupa_provider.extract.formats import FileFormat, PartWriter, make_format
 from coupa_provider.extract.manifest import Manifest
 from tests.extract.synthetic import invoice_pages, page_of
 
@@ -152,6 +154,34 @@ def test_wide_and_many_records_are_written_in_bounded_batches(
     else:
         with Path(path).open(newline="") as file:
             assert [int(row["id"]) for row in csv.DictReader(file)] == list(range(1, 501))
+
+
+@pytest.mark.parametrize("file_format", ["ndjson", "parquet", "csv"])
+def test_another_process_goes_on_after_a_part(file_format: str, tmp_path: Path) -> None:
+    first = [{"id": 5, "name": "A", "mine": 1}, {"id": 2, "name": ["odd"]}]
+    second = [{"id": 9, "mine": "x", "status": None, "on-hold": "?"}]
+
+    def write(format_: FileFormat, records: list[dict]) -> PartWriter:
+        page = page_of(*records)
+        writer = format_.open(tmp_path / "part")
+        writer.write(page.records, page.ids, 0)
+        writer.finish()
+        return writer
+
+    alone, killed, next_try = (make_format(file_format, "suppliers", None) for _ in range(3))
+    for records in (first, second):
+        write(alone, records)
+    writer = write(killed, first)
+    assert (writer.rows, writer.min_id, writer.max_id) == (2, 2, 5)
+    if killed.drift is not None:
+        next_try.resume(msgspec.json.decode(msgspec.json.encode(killed.drift), type=Drift))
+    write(next_try, second)
+    assert next_try.drift == alone.drift
+    if file_format != "ndjson":
+        assert next_try.drift.rows == 3
+        assert next_try.drift.unforeseen == {"mine": 2}
+        assert set(next_try.drift.misfits) == {"name", "on-hold"}
+        assert not {"name", "status", "on-hold"} & set(next_try.drift.never_seen)
 
 
 def test_an_unknown_format_is_refused() -> None:
