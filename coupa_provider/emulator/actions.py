@@ -1,6 +1,7 @@
 """Documented calls beyond reading and writing that the emulator serves; all others get a clear 404.
 
-Served are the states of integration runs and the resolving of their errors and history records.
+Served are the states of integration runs, the resolving of their errors and history records, and the export
+of payments and allocations.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import time
 from collections.abc import Mapping
 
 from coupa_provider.emulator.answers import JSON, Answer, Refusal, errors_answer, not_found
+from coupa_provider.emulator.exported import set_exported
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.payloads import PayloadError, read_json_payload
 from coupa_provider.emulator.routes import Target
@@ -57,6 +59,10 @@ def perform(
         record["resolved"] = action == "resolve"
         _keep(instance, target, record)
         return [record] if instance.settings.switches["U22"] == "array" else record
+    if action == "export" and "exported" in target.resource.attributes:
+        record = _record(instance, target, as_xml)
+        set_exported(instance, path, record, True)
+        return record
     return None
 
 

@@ -28,6 +28,9 @@ def control_routes(instance: Instance) -> list[Route]:
     async def seen(request: Request) -> Response:
         return JSONResponse(instance.observed.report())
 
+    async def writes(request: Request) -> Response:
+        return JSONResponse(instance.observed.writes())
+
     async def reset_seen(request: Request) -> Response:
         instance.observed.reset()
         return JSONResponse({})
@@ -97,6 +100,7 @@ def control_routes(instance: Instance) -> list[Route]:
     table: list[tuple[str, str, Handler]] = [
         ("GET", "", about),
         ("GET", "/seen", seen),
+        ("GET", "/writes", writes),
         ("POST", "/reset_seen", reset_seen),
         ("POST", "/configure", configure),
         ("POST", "/data", data),

@@ -152,6 +152,10 @@ class Emulator:
         """Return what the server saw since its start or the last :meth:`reset_seen`."""
         return self._instance.observed.report()
 
+    def writes(self) -> dict[str, int]:
+        """Return how often each write was carried out since then: ``{"PUT /api/invoices/7": 1}``."""
+        return self._instance.observed.writes()
+
     def reset_seen(self) -> None:
         """Begin counting anew."""
         self._instance.observed.reset()

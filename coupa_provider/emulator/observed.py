@@ -35,6 +35,7 @@ class Observed:
             self._queued = 0
             self._bytes = 0
             self._api_requests = 0
+            self._writes: Counter[str] = Counter()
 
     def arrived(self, method: str, path: str, query: str, now: float) -> None:
         """Note a request.
@@ -70,6 +71,20 @@ class Observed:
             self._statuses[str(status) if status else "dropped"] += 1
             if status == 429:
                 self._throttled += 1
+
+    def executed(self, method: str, path: str) -> None:
+        """Note a write that was carried out, whether its answer arrives or not.
+
+        :param method: HTTP method.
+        :param path: path without query.
+        """
+        with self._lock:
+            self._writes[f"{method} {path}"] += 1
+
+    def writes(self) -> dict[str, int]:
+        """Return how often each write was carried out: ``{"PUT /api/invoices/7": 1}``."""
+        with self._lock:
+            return dict(self._writes)
 
     def fault(self, kind: str) -> None:
         """Note an injected fault.

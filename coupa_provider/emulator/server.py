@@ -131,6 +131,8 @@ class Server:
         if delay > 0:
             await asyncio.sleep(settings.request_time_limit_s if timed_out else delay)
         answer = self._api.answer(Call(method, path, query, headers, body, verdict.token))
+        if method in WRITES and answer.status < 300:
+            instance.observed.executed(method, path)
         if timed_out:
             # The gateway gave up; the application did its work all the same.
             answer = html_page(504, "Gateway Timeout")

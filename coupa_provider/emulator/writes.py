@@ -9,6 +9,7 @@ from typing import Any
 from coupa_provider.emulator.answers import JSON, TEXT, Answer, Refusal, errors_answer, html_page, not_found
 from coupa_provider.emulator.attributes import CUSTOM_FIELDS, Step, home_of_type, readable_attributes
 from coupa_provider.emulator.coercion import Invalid, coerced, floored_to_day, label
+from coupa_provider.emulator.exported import set_exported
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.payloads import PayloadError, Upload, read_form, read_json_payload
 from coupa_provider.emulator.query import ListQuery, order_kind
@@ -94,7 +95,8 @@ class Writer:
         if record is None:
             raise Refusal(not_found(self._key, "It is gone.", self._switches, self._as_xml))
         if flag is not None:
-            self._flag(record, bool(flag.values[0]))
+            # Other changes in the same request are not looked at.
+            set_exported(self._instance, path, record, bool(flag.values[0]))
             return record_id
         payload, _ = self._payload(content_type, body)
         before = self._store.record(path, record_id) or {}
@@ -356,15 +358,6 @@ class Writer:
         return any(is_new or other != record["id"] for other in found)
 
     # ---- consequences
-
-    def _flag(self, record: Record, exported: bool) -> None:
-        """Set the exported flag; other changes in the same request are not looked at."""
-        record["exported"] = exported
-        if "last-exported-at" in record and exported:
-            record["last-exported-at"] = self._now
-        if self._switches["U18"] == "yes":
-            record["updated-at"] = self._now
-        self._store.put(self._resource.path, record)
 
     def _new_order_version(self, record: Record, before: Record) -> None:
         if self._resource.type != "OrderHeader" or before.get("status") != "issued":

@@ -1,0 +1,3 @@
+"""Operators: :mod:`coupa_provider.operators.coupa` has them all."""
+
+from __future__ import annotations

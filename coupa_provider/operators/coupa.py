@@ -1,0 +1,8 @@
+"""All operators for Coupa."""
+
+from __future__ import annotations
+
+from coupa_provider.operators.mark_exported import CoupaMarkExportedOperator
+from coupa_provider.operators.sweep_deletions import CoupaSweepDeletionsOperator
+
+__all__ = ["CoupaMarkExportedOperator", "CoupaSweepDeletionsOperator"]
