@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from coupa_provider.extract import FILE_FORMATS
 from coupa_provider.extract.drift import Drift
+from coupa_provider.extract.explode import Explode, line_lists
 from coupa_provider.extract.kinds import JSON
 from coupa_provider.extract.schema import EXTRA, Field, Schema, schema_of
 from coupa_provider.extract.table import TableDecoder
@@ -103,21 +104,36 @@ class FileFormat(ABC):
         """
 
 
-def make_format(name: str, resource: str, fields: Sequence[Field] | None) -> FileFormat:
-    """Return a file format for one extract.
+def make_format(
+    name: str,
+    resource: str,
+    fields: Sequence[Field] | None,
+    *,
+    explode: Explode | None = None,
+    schema: Mapping[str, str] | None = None,
+) -> FileFormat:
+    """Return the file format of the records of one extract.
 
     :param name: one of ``coupa_provider.extract.FILE_FORMATS``.
     :param resource: path of the resource.
     :param fields: Coupa's ``fields`` argument; None for all.
-    :raises ValueError: there is no such format.
+    :param explode: lists that get tables of their own and no column here; only for ``parquet``. See
+        :func:`~coupa_provider.extract.lines.make_children`.
+    :param schema: column types other than the documented ones; not for ``ndjson``.
+    :raises ValueError: there is no such format, or it cannot do what is asked for.
     """
+    if name not in FILE_FORMATS:
+        raise ValueError(f"file_format {name!r} is not one of {', '.join(FILE_FORMATS)}.")
+    if explode and name != "parquet":
+        raise ValueError(f"explode makes tables of lines as Parquet only, not with file_format {name!r}.")
     if name == "ndjson":
+        if schema:
+            raise ValueError("schema sets types of columns, and file_format 'ndjson' has none.")
         return Ndjson()
-    if name == "parquet":
-        return Parquet(schema_of(resource, fields))
     if name == "csv":
-        return Csv(schema_of(resource, fields, decimals_as_text=True))
-    raise ValueError(f"file_format {name!r} is not one of {', '.join(FILE_FORMATS)}.")
+        return Csv(schema_of(resource, fields, overrides=schema, decimals_as_text=True))
+    exploded = [lines.attribute for lines in line_lists(resource, explode, fields)]
+    return Parquet(schema_of(resource, fields, overrides=schema, exploded=exploded))
 
 
 # ---------------------------------------------------------------------------------------------- NDJSON
@@ -166,24 +182,40 @@ class _TablePart(PartWriter):
         self._batch_rows = max(1, _BATCH_CELLS // len(decoder.schema.arrow))
         self._records: list[msgspec.Raw] = []
         self._ids: list[int] = []
+        self._positions: list[int] = []
         self._size = 0
 
     def write(self, records: Sequence[msgspec.Raw], ids: Sequence[int], size: int) -> None:
+        self.take(records, ids, (), size)
+
+    def take(
+        self, records: Sequence[msgspec.Raw], ids: Sequence[int], positions: Sequence[int], size: int
+    ) -> None:
+        """Take in rows.
+
+        :param records: the JSON text of each record, or of each line.
+        :param ids: ids of the records, or those the lines belong to.
+        :param positions: places of the lines in their records; of records, none.
+        :param size: length of the texts that are held for them, in bytes.
+        """
         self.count(ids)
         self._records += records
         self._ids += ids
+        self._positions += positions
         self._size += size
         if self._size >= _BATCH_BYTES or len(self._ids) >= self._batch_rows:
             self._flush()
 
     def finish(self) -> None:
-        if self._ids:
-            self._flush()
+        self._flush()
 
     def _flush(self) -> None:
-        batch = self._decoder.decode(self._records, self._ids)
-        self._records, self._ids, self._size = [], [], 0
-        self.write_batch(batch)
+        records, ids, positions = self._records, self._ids, self._positions
+        self._records, self._ids, self._positions, self._size = [], [], [], 0
+        # One page of records is never too much, but its lines may be.
+        for first in range(0, len(ids), 2 * self._batch_rows):
+            rows = slice(first, first + 2 * self._batch_rows)
+            self.write_batch(self._decoder.decode(records[rows], ids[rows], positions[rows]))
 
     @abstractmethod
     def write_batch(self, batch: pa.RecordBatch) -> None:
@@ -216,13 +248,20 @@ class Parquet(_TableFormat):
 
     def open(self, path: Path) -> PartWriter:
         """Begin a part."""
-        return _ParquetPart(path, self._decoder)
+        return ParquetPart(path, self._decoder)
 
 
-class _ParquetPart(_TablePart):
+class ParquetPart(_TablePart):
+    """A part in Parquet; a row group is written when it has its size.
+
+    :param path: where to write it.
+    :param decoder: turns records into rows.
+    """
+
     def __init__(self, path: Path, decoder: TableDecoder) -> None:
         super().__init__(decoder)
         self._batches: list[pa.RecordBatch] = []
+        without_order = {EXTRA, *(column.name for column in decoder.schema.columns if column.kind is JSON)}
         self._writer = pq.ParquetWriter(
             str(path),
             decoder.schema.arrow,
@@ -230,15 +269,17 @@ class _ParquetPart(_TablePart):
             # Most text of a record is its own; what repeats, Zstandard finds with less work.
             use_dictionary=False,
             # Readers skip row groups by numbers and times, not by the least of all JSON texts.
-            write_statistics=[column.name for column in decoder.schema.columns if column.kind is not JSON],
+            write_statistics=[name for name in decoder.schema.arrow.names if name not in without_order],
         )
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch for the row group it belongs to."""
         self._batches.append(batch)
         if sum(each.nbytes for each in self._batches) >= _ROW_GROUP_BYTES:
             self._write_row_group()
 
     def finish(self) -> None:
+        """Complete the file."""
         super().finish()
         if self._batches:
             self._write_row_group()
@@ -253,6 +294,7 @@ class _ParquetPart(_TablePart):
         pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
+        """Let go of the file."""
         self._writer.close()
 
 
@@ -278,7 +320,7 @@ class _CsvPart(_TablePart):
     def __init__(self, path: Path, decoder: TableDecoder) -> None:
         super().__init__(decoder)
         self._file = path.open("wb", buffering=_WRITE_BUFFER_BYTES)
-        self._file.write(",".join([*(column.name for column in decoder.schema.columns), EXTRA]).encode())
+        self._file.write(",".join(decoder.schema.arrow.names).encode())
         self._file.write(_LINE_ENDS)
 
     def finish(self) -> None:

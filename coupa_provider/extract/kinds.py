@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,13 +26,14 @@ _INSTANT = pa.timestamp("us", "UTC")
 _FIRST_INSTANT = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _LAST_INSTANT = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _FIRST_DAY = (date.min - _EPOCH.date()).days
-_DECIMAL_DIGITS = 38
+MOST_DECIMAL_DIGITS = 38
 _LEAST_SCALE = 10
 """Coupa sends more digits than a column's documented scale now and then; ten hold its rates as well."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\dT00:00:00(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d(?::\d\d(?::\d\d(?:\.\d{1,6}0*)?)?)?) ?(Z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
@@ -136,18 +137,21 @@ def _convert_number_text(values: Sequence[msgspec.Raw]) -> pa.Array:
 
 def _check_all_match(texts: pa.Array, pattern: str) -> None:
     if not pc.all(pc.match_substring_regex(texts, pattern), min_count=0).as_py():
-        raise MisfitError("not a plain number")
+        raise MisfitError("not all in the plain form")
 
 
-def decimal_kind(scale: int) -> Kind:
+def decimal_kind(scale: int, precision: int = MOST_DECIMAL_DIGITS) -> Kind:
     """Return the kind of exact decimals.
 
-    :param scale: digits after the point, 1 to 37. A value with more digits does not fit; none is rounded.
+    :param scale: digits after the point, 0 to ``precision``. A value with more does not fit; none is rounded.
+    :param precision: digits in all, 1 to 38.
     """
-    arrow = pa.decimal128(_DECIMAL_DIGITS, scale)
+    arrow = pa.decimal128(precision, scale)
     # Arrow's cast gives wrong numbers, and no error, for some texts of more than 38 digits after the change
     # of scale (apache/arrow issue 44356 is one case), so it gets no text that could have so many.
-    safe = f"^-?[0-9]{{1,{_DECIMAL_DIGITS - scale}}}(?:\\.[0-9]{{1,{scale}}})?$"
+    whole = "0" if scale == precision else f"[0-9]{{1,{precision - scale}}}"
+    places = f"(?:\\.[0-9]{{1,{scale}}})?" if scale else ""
+    safe = f"^-?{whole}{places}$"
 
     def convert(values: Sequence[msgspec.Raw]) -> pa.Array:
         texts = _number_texts(values)
@@ -158,8 +162,8 @@ def decimal_kind(scale: int) -> Kind:
         number = Decimal(_read_number_text(value))
         if not number:
             return Decimal(0)
-        if number.adjusted() >= _DECIMAL_DIGITS - scale or _last_place(number) < -scale:
-            raise MisfitError(f"more digits than decimal({_DECIMAL_DIGITS}, {scale}) holds")
+        if number.adjusted() >= precision - scale or _last_place(number) < -scale:
+            raise MisfitError(f"more digits than decimal({precision}, {scale}) holds")
         return number
 
     return Kind("decimal", arrow, convert, read)
@@ -245,9 +249,9 @@ def _parse_time(text: str) -> datetime:
     match = _TIME.fullmatch(text)
     if match is None:
         raise MisfitError("not a time")
-    day, time, zone = match.groups(default="")
+    day, clock, zone = match.groups(default="")
     try:
-        return datetime.fromisoformat(f"{day}T{time}{'Z' if zone == 'UTC' else zone}")
+        return datetime.fromisoformat(f"{day}T{clock}{'Z' if zone == 'UTC' else zone}")
     except ValueError as error:
         raise MisfitError(str(error)) from error
 
@@ -276,6 +280,24 @@ def _read_date(value: bytes) -> date:
     if not _DATE.fullmatch(text):
         raise MisfitError("not a date")
     return _day(text)
+
+
+def _convert_shown_date(values: Sequence[msgspec.Raw]) -> pa.Array:
+    texts = _convert_text(values)
+    if pc.all(pc.match_substring_regex(texts, f"^{_DATE.pattern}$"), min_count=0).as_py():
+        return _convert_date(values)
+    _check_all_match(texts, f"^{_MIDNIGHT.pattern}$")
+    return _convert_day(values)
+
+
+def _read_shown_date(value: bytes) -> date:
+    text = _quoted_text(value)
+    if _DATE.fullmatch(text):
+        return _day(text)
+    shown = _parse_time(text)
+    if shown.time() != time.min:
+        raise MisfitError("a time of day where a date belongs")
+    return shown.date()
 
 
 def _day(text: str) -> date:
@@ -310,6 +332,8 @@ DAY = Kind("day", pa.date32(), _convert_day, _read_day)
 """The calendar day that a time shows in the offset Coupa sent."""
 DATE = Kind("date", pa.date32(), _convert_date, _read_date)
 """A calendar day."""
+SHOWN_DATE = Kind("shown date", pa.date32(), _convert_shown_date, _read_shown_date)
+"""A calendar day, also as the midnight that Coupa makes of one: the day it shows. Another hour does not fit."""
 
 _KINDS = {
     "string": TEXT,

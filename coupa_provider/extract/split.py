@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import is_
 
 import msgspec
 
@@ -16,6 +18,16 @@ MISSING = msgspec.Raw(b"null")
 _LEARNED_LIMIT = 1024
 _NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')
 """What msgspec allows in no field name; JSON allows it in keys, escaped."""
+
+
+def is_object(value: msgspec.Raw) -> bool:
+    """Tell whether a JSON text is that of an object."""
+    return memoryview(value)[0] == ord("{")
+
+
+def all_missing(values: Sequence[msgspec.Raw]) -> bool:
+    """Tell whether no record has an attribute, not even as ``null``."""
+    return all(map(is_, values, repeat(MISSING)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from coupa_provider.extract.custom_fields import CustomFields, note
 from coupa_provider.extract.drift import Drift
 from coupa_provider.extract.errors import ExtractError
+from coupa_provider.extract.explode import hold_lines_alone, spellings
 from coupa_provider.extract.kinds import MisfitError
-from coupa_provider.extract.schema import Column, Schema, column_name
-from coupa_provider.extract.split import MISSING, RecordSplitter, SplitRecords
+from coupa_provider.extract.schema import CUSTOM_FIELDS, Column, Schema, column_name
+from coupa_provider.extract.split import MISSING, RecordSplitter, SplitRecords, all_missing
 
 _UNUSUAL = (MisfitError, msgspec.DecodeError, UnicodeError, OverflowError, pa.ArrowException)
 """What a kind's ``convert`` raises on values it leaves to ``read``."""
@@ -26,21 +28,25 @@ class TableDecoder:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._columns = [column for column in schema.columns if column.name != "id"]
-        self._attributes = {column.attribute for column in schema.columns}
-        self._attribute_by_name = {
-            column.name: column.attribute for column in schema.columns if not column.companion
-        }
-        self._unseen = {column.attribute for column in self._columns}
-        self._splitter = RecordSplitter(column.attribute for column in schema.columns)
+        self._columns = schema.columns if schema.of_lines else schema.columns[1:]
+        own = [column for column in schema.columns if column.custom_field is None]
+        self._attributes = dict.fromkeys([*(column.attribute for column in own), *schema.exploded])
+        self._attribute_by_name = {column.name: column.attribute for column in own if not column.companion}
+        self._attribute_by_name |= {column_name(attribute): attribute for attribute in schema.exploded}
+        self._own_fields = [name for name in self._attributes if column_name(name) not in schema.documented]
+        self._unseen = {*(column.attribute for column in self._columns), *schema.exploded}
+        self._splitter = RecordSplitter(self._attributes)
+        self._custom_fields = CustomFields(
+            {column.custom_field: None for column in schema.columns if column.custom_field}
+        )
         self._drift = Drift()
 
     @property
     def drift(self) -> Drift:
         """How the records so far differ from the schema."""
         if self._drift.rows:
-            attributes = dict.fromkeys(column.attribute for column in self._columns)
-            self._drift.never_seen = [name for name in attributes if name in self._unseen]
+            attributes = [*(column.attribute for column in self._columns), *self.schema.exploded]
+            self._drift.never_seen = [name for name in dict.fromkeys(attributes) if name in self._unseen]
         return self._drift
 
     def resume(self, drift: Drift) -> None:
@@ -52,22 +58,33 @@ class TableDecoder:
         if drift.rows:
             self._unseen = set(drift.never_seen)
 
-    def decode(self, records: Sequence[msgspec.Raw], ids: Sequence[int]) -> pa.RecordBatch:
+    def decode(
+        self, records: Sequence[msgspec.Raw], ids: Sequence[int], positions: Sequence[int] = ()
+    ) -> pa.RecordBatch:
         """Decode records into one batch.
 
-        :param records: the JSON text of each record; at least one.
-        :param ids: their ids.
+        :param records: the JSON text of each record, or line; at least one.
+        :param ids: their ids; of a line, the id of its record.
+        :param positions: of a line, its place in the record.
         :raises ExtractError: a record is not a JSON object in UTF-8.
         """
         extras = _Extras(ids)
         split = self._splitter.split(records, ids)
         self._drift.rows += len(ids)
         self._gather_unforeseen(split, extras)
-        arrays = [pa.array(ids, pa.int64())]
+        for attribute in self._own_fields:
+            note(attribute, split.columns[attribute], self._drift)
+        for attribute in self.schema.exploded:
+            self._keep_what_is_no_line(attribute, split.columns[attribute], ids, extras)
+        custom = self._custom_fields.split(split.columns.get(CUSTOM_FIELDS, ()), ids, self._drift)
+        keys = [ids, positions] if self.schema.of_lines else [ids]
+        arrays = [pa.array(key, pa.int64()) for key in keys]
         for column in self._columns:
-            values = split.columns[column.attribute]
-            if column.attribute in self._unseen and any(value is not MISSING for value in values):
-                self._unseen.discard(column.attribute)
+            values = custom[column.custom_field] if column.custom_field else split.columns[column.attribute]
+            if all_missing(values):
+                arrays.append(pa.nulls(len(ids), column.kind.arrow))
+                continue
+            self._unseen.discard(column.attribute)
             arrays.append(self._convert(column, values, ids, extras))
         arrays.append(extras.as_array())
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema.arrow)
@@ -76,15 +93,33 @@ class TableDecoder:
         for name in [name for name in split.columns if name not in self._attributes]:
             values = split.columns[name]
             attribute = self._attribute_by_name.get(column_name(name))
+            if attribute in self.schema.exploded and name not in spellings(attribute):
+                attribute = None
             if attribute is not None:
                 values = _move_to_column(split, attribute, values)
             found = extras.add(name, values)
             if found:
                 self._drift.add_unforeseen(name, found)
+                if column_name(name) not in self.schema.documented:
+                    note(name, values, self._drift)
         for position, attributes in split.overflow.items():
             for name, value in attributes.items():
                 extras.add_one(position, name, value)
                 self._drift.add_unforeseen(name, 1)
+                if column_name(name) not in self.schema.documented:
+                    note(name, [value], self._drift)
+
+    def _keep_what_is_no_line(
+        self, attribute: str, values: Sequence[msgspec.Raw], ids: Sequence[int], extras: _Extras
+    ) -> None:
+        if not all_missing(values):
+            self._unseen.discard(attribute)
+        if hold_lines_alone(values):
+            return
+        for position, value in enumerate(values):
+            if not hold_lines_alone([value]):
+                extras.add_one(position, attribute, value)
+                self._drift.add_misfit(attribute, ids[position])
 
     def _convert(
         self, column: Column, values: Sequence[msgspec.Raw], ids: Sequence[int], extras: _Extras
