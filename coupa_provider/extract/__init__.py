@@ -8,3 +8,12 @@ from __future__ import annotations
 
 FILE_FORMATS = ("parquet", "ndjson", "csv")
 """The file formats an extract can have."""
+
+SCHEMA_CHANGES = ("removed", "retyped", "added", "vanished", "appeared", "misfit")
+"""How the tables of two extracts can differ, the worst first.
+
+A column is ``removed``, ``retyped`` or ``added``; columns follow from the release of this package and from the
+arguments of the extract. An attribute has ``vanished`` from or ``appeared`` in what Coupa sent, be it documented, a
+custom field or unforeseen. An attribute is a ``misfit`` if it has values that do not fit its column, and had none
+before.
+"""

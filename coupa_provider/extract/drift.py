@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 _LONGEST_LIST = 1000
-_OTHERS = "(others)"
 _SAMPLES = 3
+OTHERS = "(others)"
 NOTHING = "null"
 MIXED = "mixed"
 
@@ -58,7 +58,7 @@ class Drift(msgspec.Struct):
     def add_unforeseen(self, attribute: str, count: int) -> None:
         """Count records that have an attribute without a column."""
         if attribute not in self.unforeseen and len(self.unforeseen) >= _LONGEST_LIST:
-            attribute = _OTHERS
+            attribute = OTHERS
         self.unforeseen[attribute] = self.unforeseen.get(attribute, 0) + count
 
     def add_misfit(self, attribute: str, record_id: int) -> None:

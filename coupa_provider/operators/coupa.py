@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coupa_provider.operators.mark_exported import CoupaMarkExportedOperator
+from coupa_provider.operators.schema_drift import CoupaSchemaDriftOperator
 from coupa_provider.operators.sweep_deletions import CoupaSweepDeletionsOperator
 
-__all__ = ["CoupaMarkExportedOperator", "CoupaSweepDeletionsOperator"]
+__all__ = ["CoupaMarkExportedOperator", "CoupaSchemaDriftOperator", "CoupaSweepDeletionsOperator"]
