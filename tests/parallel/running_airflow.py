@@ -166,7 +166,8 @@ class RunningAirflow:
     def processes(self, dag_id: str, run_id: str) -> list[TaskProcess]:
         """Return the processes that execute tasks of a run at this moment.
 
-        A task process gives itself a title with the id of its task instance, new for each try.
+        A task process gives itself a title with the id of its task instance, new for each try: one that outlived
+        its supervisor is no longer listed once the next try is due.
         """
         instances = {instance["id"]: instance for instance in self._instances(dag_id, run_id)}
         found = []
@@ -208,12 +209,13 @@ class RunningAirflow:
             os.kill(pid, signal.SIGKILL)
 
     def pids(self) -> list[int]:
-        """Return all processes of this Airflow."""
+        """Return all processes of this Airflow, those without a parent too, but not the dead nobody waited for."""
         found = []
-        for entry in os.listdir("/proc"):
-            with contextlib.suppress(OSError, ValueError):
-                if os.getsid(int(entry)) == self._session:
-                    found.append(int(entry))
+        for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]:
+            with contextlib.suppress(OSError):
+                state, _, _, session = _stat(pid)[:4]
+                if int(session) == self._session and state != "Z":
+                    found.append(pid)
         return found
 
     def cpu_seconds(self) -> float:
@@ -338,6 +340,7 @@ def running_airflow(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
+            time.sleep(0.05)
 
 
 def _is_healthy(airflow: RunningAirflow, process: subprocess.Popen[bytes]) -> bool:
@@ -356,5 +359,5 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of `/proc/<pid>/stat` after the name, which may hold blanks: state, parent, ..."""
+    """Return the fields of `/proc/<pid>/stat` after the name, which may hold blanks: state, parent, group, session, ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -42,17 +42,41 @@ def test_four_tasks_run_at_a_time(airflow, meeting):
     assert most_at_once([(each["started"], each["ended"]) for each in told]) == 4
 
 
-@pytest.mark.parametrize("with_supervisor", [False, True], ids=["the task", "its supervisor too"])
-def test_a_killed_task_is_tried_again(airflow, meeting, with_supervisor):
+@pytest.fixture
+def hanging(airflow, meeting):
+    """A run with one task that hangs in its first try: the run's id and the task's process."""
     run_id = airflow.trigger("side_by_side", {"meeting": str(meeting), "hangs": 3})
     airflow.wait_for((meeting / "3-alive").exists, "the task that hangs", 60)
     process = airflow.wait_for_process("side_by_side", run_id, "work", 3)
     assert process.try_number == 1
-    airflow.kill(*([process.supervisor] if with_supervisor else []), process.pid)
+    return run_id, process
 
+
+def assert_tried_again(airflow, run_id):
     run = airflow.wait("side_by_side", run_id)
     assert run.state == "success"
     assert [task.try_number for task in run.of("work")] == [1, 1, 1, 2, 1, 1]
     assert airflow.xcom(run, "work", 3)
     assert airflow.processes("side_by_side", run_id) == []
-    assert "side_by_side" in airflow.log(run, "work", 3, try_number=2)
+
+
+def test_a_killed_task_is_tried_again(airflow, hanging):
+    run_id, process = hanging
+    airflow.kill(process.pid)
+    assert_tried_again(airflow, run_id)
+    assert "SIGKILL" in airflow.log(airflow.state_of("side_by_side", run_id), "work", 3, try_number=1)
+
+
+def test_a_task_killed_with_its_supervisor_is_tried_again(airflow, hanging):
+    run_id, process = hanging
+    airflow.kill(process.supervisor, process.pid)
+    assert_tried_again(airflow, run_id)
+
+
+def test_a_task_without_its_supervisor_goes_on_beside_its_second_try(airflow, hanging):
+    """Nobody ends it: two tries of one task write at the same time, and what they write must bear that."""
+    run_id, process = hanging
+    airflow.kill(process.supervisor)
+    assert_tried_again(airflow, run_id)
+    assert process.pid in airflow.pids()
+    airflow.kill(process.pid)
