@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from coupa_provider.extract import FILE_FORMATS
@@ -24,6 +25,8 @@ _BATCH_CELLS = 250_000
 _ROW_GROUP_BYTES = 32 * 1024 * 1024
 _WRITE_BUFFER_BYTES = 1024 * 1024
 _LINE_ENDS = b"\r\n"
+_TAKEN_FOR_NULL = pa.array(pyarrow.csv.ConvertOptions().null_values)
+"""Texts that Arrow and others read as no value unless they stand in quotes; NA is also Namibia."""
 
 
 class PartWriter(ABC):
@@ -343,6 +346,8 @@ def _cells(values: pa.Array) -> Any:
         return pc.replace_substring(texts, ".000000Z", "Z")
     if not pa.types.is_string(values.type):
         return values.cast(pa.string())
-    in_need = pc.match_substring_regex(values, r'^$|[",\r\n]|^\s|\s$')
+    in_need = pc.or_(
+        pc.match_substring_regex(values, r'^$|[",\r\n]|^\s|\s$'), pc.is_in(values, value_set=_TAKEN_FOR_NULL)
+    )
     quoted = pc.binary_join_element_wise('"', pc.replace_substring(values, '"', '""'), '"', "")
     return pc.if_else(in_need, quoted, values)
