@@ -18,7 +18,9 @@ from coupa_provider.extract.kinds import Kind, MisfitError
 from coupa_provider.extract.table import _UNUSUAL
 
 DECIMAL = kinds.decimal_kind(10)
+ASKED_FOR = [kinds.decimal_kind(scale, precision) for scale, precision in [(2, 18), (4, 4), (0, 5), (38, 38)]]
 ALL_KINDS = [
+    *ASKED_FOR,
     kinds.TEXT,
     kinds.JSON,
     kinds.NUMBER_TEXT,
@@ -30,6 +32,7 @@ ALL_KINDS = [
     kinds.TIME,
     kinds.DAY,
     kinds.DATE,
+    kinds.SHOWN_DATE,
 ]
 
 json_values = st.recursive(
@@ -122,13 +125,20 @@ def test_the_quick_and_the_careful_way_agree(kind: Kind, raw: msgspec.Raw) -> No
     quick.validate(full=True)
 
 
-@given(texts=st.lists(number_texts | odd_texts, min_size=1, max_size=5), quoted=st.booleans())
+@pytest.mark.parametrize("kind", [DECIMAL, *ASKED_FOR], ids=lambda kind: str(kind.arrow))
+@given(
+    texts=st.lists(
+        number_texts | st.from_regex(r"\A-?[0-9]{1,6}(\.[0-9]{1,6})?\Z") | odd_texts, min_size=1, max_size=5
+    ),
+    quoted=st.booleans(),
+)
 @example(texts=["1e-11"], quoted=True)
 @example(texts=["9999999999999999999999999999.9999999999"], quoted=True)
-def test_a_decimal_is_exact_or_does_not_fit(texts: list[str], quoted: bool) -> None:
+@example(texts=["0.9999", "9.9999", "99999", "100000", "99999.0", "0.10000"], quoted=False)
+def test_a_decimal_is_exact_or_does_not_fit(kind: Kind, texts: list[str], quoted: bool) -> None:
     for text in texts:
         try:
-            value = one(DECIMAL, json.dumps(text) if quoted else text)
+            value = one(kind, json.dumps(text) if quoted else text)
         except (MisfitError, UnicodeDecodeError):
             continue
         assert value == Decimal(text)
@@ -222,6 +232,9 @@ def test_the_day_is_known_without_an_instant() -> None:
         (kinds.JSON, '{"a": 1.50}', '{"a": 1.50}'),
         (kinds.JSON, '"text"', '"text"'),
         (kinds.DATE, '"2000-07-01"', date(2000, 7, 1)),
+        (kinds.SHOWN_DATE, '"2000-07-01"', date(2000, 7, 1)),
+        (kinds.SHOWN_DATE, '"2000-07-01T00:00:00-07:00"', date(2000, 7, 1)),
+        (kinds.SHOWN_DATE, '"2000-07-01 00:00:00 UTC"', date(2000, 7, 1)),
     ],
 )
 def test_what_can_be_put_right_without_loss_is(kind: Kind, text: str, value: object) -> None:
@@ -242,6 +255,8 @@ def test_what_can_be_put_right_without_loss_is(kind: Kind, text: str, value: obj
         (kinds.FLOAT, "1e999"),
         (kinds.DATE, '"2000-07-01T00:00:00Z"'),
         (kinds.DATE, "20000701"),
+        (kinds.SHOWN_DATE, '"2000-07-01T01:00:00Z"'),
+        (kinds.SHOWN_DATE, '"2000-02-30T00:00:00Z"'),
     ],
 )
 def test_what_would_lose_something_is_refused(kind: Kind, text: str) -> None:
