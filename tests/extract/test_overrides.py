@@ -9,14 +9,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coupa_provider.extract.drift import Drift, Misfits
 from coupa_provider.extract.formats import make_format
 from coupa_provider.extract.overrides import WORDS
 from coupa_provider.extract.schema import schema_of
+from coupa_provider.extract.table import TableDecoder
 from tests.extract.synthetic import page_of
+from tests.extract.test_kinds import raw_values
 
 
 def write(
@@ -125,6 +131,35 @@ def test_values_of_ones_own_attributes_and_custom_fields(tmp_path: Path) -> None
     }
     assert third["custom_fields_budget"] is None
     assert fourth["custom_fields"] == "[]"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    word=st.sampled_from([*WORDS[:3], "decimal(9,2)", *WORDS[4:]]), values=st.lists(raw_values, min_size=1)
+)
+def test_any_value_is_in_its_column_or_in_extra_as_sent(word: str, values: list[msgspec.Raw]) -> None:
+    schema = schema_of("invoices", overrides={"mine": word, "custom-fields[mine]": word})
+    decoder = TableDecoder(schema)
+    records = [
+        msgspec.Raw(
+            b'{"id":%d,"mine":%b,"custom-fields":{"other":1,"mine":%b}}' % (n, bytes(value), bytes(value))
+        )
+        for n, value in enumerate(values)
+    ]
+    rows = decoder.decode(records, range(len(records))).to_pylist()
+    kind = next(column.kind for column in schema.columns if column.name == "mine")
+    for value, row in zip(values, rows, strict=True):
+        assert row["mine"] == row["custom_fields_mine"]
+        extra = msgspec.json.decode(row["_extra"] or b"{}", type=dict[str, msgspec.Raw])
+        if bytes(value) == b"null":
+            assert (row["mine"], extra) == (None, {})
+        elif extra:
+            assert row["mine"] is None
+            assert extra == {"mine": value, "custom-fields[mine]": value}
+        else:
+            assert row["mine"] == pa.array([kind.read(bytes(value))], kind.arrow)[0].as_py()
+    misfits = decoder.drift.misfits
+    assert ("mine" in misfits) == ("custom-fields[mine]" in misfits) == any(row["_extra"] for row in rows)
 
 
 def test_a_custom_field_that_nobody_has_is_told(tmp_path: Path) -> None:
