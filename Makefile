@@ -44,7 +44,7 @@ test: $(VENV)/.dev
 # Without what never meets Airflow and is tested at length on 3.3.
 test-airflow2: $(VENV2)/.test
 	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n auto --timeout 300 \
-		--ignore tests/completeness --ignore tests/emulator --ignore tests/benchmarks $(PYTEST)
+		--ignore tests/completeness --ignore tests/emulator --ignore tests/benchmarks --ignore tests/load $(PYTEST)
 
 test-browser: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m browser --timeout 600 tests/browser $(PYTEST)
@@ -91,7 +91,7 @@ $(VENV)/.demo: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/p
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/python
-	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator,test,browser,postgresql,benchmark,dev]"
+	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator,test,database,duckdb,browser,postgresql,benchmark,dev]"
 	@touch $@ $(VENV)/.demo
 
 $(VENV2)/.test: pyproject.toml constraints/airflow-$(AIRFLOW2).txt | $(VENV2)/bin/python

@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ class PostgreSQL:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
+    """A server for the whole session."""
+    with running_server() as database:
+        yield database
+
+
+@contextmanager
+def running_server() -> Iterator[PostgreSQL]:
     """Start a server; stop it at the end, whatever happened."""
     binaries = find_binaries()
     owner = server_owner()

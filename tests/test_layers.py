@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "coupa_provider"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-BELOW_AIRFLOW = ("client", "extract", "push", "resources", "emulator")
+BELOW_AIRFLOW = ("client", "extract", "load", "push", "resources", "emulator")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base"}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import nan
 from statistics import median
 
 from candidate import run
 from emulating import RATE_LIMIT, Emulator
 from importing import added_seconds
+from loading import Seconds, postgresql_is_here, prepared
 
 LATENCY_MS = 300.0
 #: Coupa gives 50 records for a request: the most that its rate limit lets through in a second.
@@ -29,6 +31,7 @@ class Sizes:
     :param few: for the lower memory.
     :param many: for the higher memory.
     :param imports: fresh processes that import.
+    :param loaded: loaded into a database.
     """
 
     paced: int = 60_000
@@ -38,6 +41,7 @@ class Sizes:
     few: int = 20_000
     many: int = 200_000
     imports: int = 15
+    loaded: int = 50_000
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,38 @@ def import_time(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
     )
 
 
+def loading(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """Rows a second into PostgreSQL, on the clock."""
+    contests = (
+        ("first", "into an empty table"),
+        ("update", "over a full table"),
+    )
+    if not postgresql_is_here():
+        yield Line("loading", "not measured", "no PostgreSQL server: apt-get install postgresql", nan)
+        return
+    ours: list[Seconds] = []
+    peers: list[Seconds] = []
+    with prepared(emulator, sizes.loaded) as loads:
+        for _ in range(sizes.rounds):
+            ours.append(loads.run("load_ours"))
+            peers.append(loads.run("load_insert_rows"))
+    for name, title in contests:
+        mine, theirs = ([getattr(each, name) for each in runs] for runs in (ours, peers))
+        yield Line(
+            f"rows/s loaded {title}",
+            f"{sizes.loaded / median(mine):,.0f}",
+            f"insert_rows: {sizes.loaded / median(theirs):,.0f}",
+            median(slow / quick for quick, slow in zip(mine, theirs, strict=True)),
+            ">= 4",
+        )
+
+
 MEASURES: dict[str, Measure] = {
     "limit": at_the_limit,
     "cpu": per_cpu_second,
     "memory": peak_memory,
     "imports": import_time,
+    "load": loading,
 }
 
 

@@ -13,7 +13,9 @@ pytest.importorskip("airflow.providers.http")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("measure", ["limit", "cpu", "memory", "imports"])
+@pytest.mark.parametrize(
+    "measure", ["limit", "cpu", "memory", "imports", pytest.param("load", marks=pytest.mark.postgresql)]
+)
 def test_it_runs(measure: str) -> None:
     finished = subprocess.run(
         [sys.executable, str(Path(__file__).parent), "--tiny", measure], capture_output=True, text=True
