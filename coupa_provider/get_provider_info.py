@@ -41,6 +41,11 @@ def get_provider_info() -> dict[str, Any]:
                 "target-integration-name": "Common IO",
                 "python-module": "coupa_provider.transfers.coupa_to_object_storage",
             },
+            {
+                "source-integration-name": INTEGRATION,
+                "target-integration-name": "Apache Arrow",
+                "python-module": "coupa_provider.transfers.coupa_manifest_to_database",
+            },
         ],
         "connection-types": [
             {
