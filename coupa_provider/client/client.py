@@ -297,29 +297,35 @@ class CoupaClient:
             attempt += 1
             waited = await self.pacer.wait()
             _count(tallies, requests=1, waited_seconds=waited)
-            verdict = await self._exchange(method, path, query, headers, content, judge, tallies)
+            sent = time.monotonic()
+            try:
+                verdict = await self._exchange(method, path, query, headers, content, judge, tallies)
+            finally:
+                self.pacer.ended()
             if isinstance(verdict, Answer):
                 return verdict
             failure, error = verdict
             if failure is None:
                 raise error
             doubtful = doubtful or failure not in WITHOUT_EFFECT
+            retry_after = (
+                error.retry_after if isinstance(error, CoupaRateLimitError | CoupaUnavailableError) else None
+            )
             delay = self.retry.next_delay(
                 failure,
                 attempt=attempt,
                 repeatable=repeatable,
-                retry_after=error.retry_after
-                if isinstance(error, CoupaRateLimitError | CoupaUnavailableError)
-                else None,
+                retry_after=retry_after,
                 jitter=random.random(),  # noqa: S311 - spreads callers, hides nothing
             )
             if failure is Failure.THROTTLED:
-                self.pacer.throttled(1.0 if delay is None else delay)
+                # Without a Retry-After only this request waits: the pace alone decides about the others.
+                pause = 0.0 if delay is None or retry_after is None else delay
+                self.pacer.throttled(time.monotonic() - sent, pause)
             if delay is None:
                 raise _final(error, method, path, attempt, doubtful and not repeatable)
             _count(tallies, retried=1)
-            if failure is not Failure.THROTTLED:
-                await asyncio.sleep(delay)  # a throttled request waits with everybody else, in the pacer
+            await asyncio.sleep(delay)
 
     async def _exchange(
         self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes | None,
@@ -333,7 +339,10 @@ class CoupaClient:
             error = CoupaUnavailableError(problem.message, timed_out=timed_out, method=method, path=path)
             error.__cause__ = problem
             return problem.failure, error
-        self._note_latency(time.monotonic() - started)
+        if answer.status != 429:
+            self._note_latency(time.monotonic() - started)
+            if answer.status < 400:
+                self.pacer.answered(time.monotonic() - started)
         _count(tallies, received_bytes=len(answer.body), throttled=int(answer.status == 429))
         return judge(answer)
 
