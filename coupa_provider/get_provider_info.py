@@ -35,6 +35,9 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["coupa_provider.hooks.coupa"]}],
+        "operators": [
+            {"integration-name": INTEGRATION, "python-modules": ["coupa_provider.operators.coupa"]}
+        ],
         "transfers": [
             {
                 "source-integration-name": INTEGRATION,

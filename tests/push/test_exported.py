@@ -185,7 +185,7 @@ def test_records_that_coupa_refuses_fail_the_task_after_the_others_are_marked(
     extract = land(coupa)
     refusing({10, 20})
     with pytest.raises(
-        PushError, match="refused to mark 2 of 300 invoices: .*Status is locked.* Records 10, 20;"
+        PushError, match=r"refused to mark 2 of 300 invoices: .*Status is locked.* Records 10, 20;"
     ):
         mark_exported(client, extract)
     assert marks() == dict.fromkeys(set(range(1, 301)) - {10, 20}, 1)
@@ -225,7 +225,7 @@ def test_nothing_is_marked_in_the_dark(coupa, client, land):
     extract = land(coupa)
     coupa.load({"invoices": [{"id": 7, "exported": None, "updated-at": "2026-11-20T08:00:00-08:00"}]})
     coupa.configure(switches={"U29": "omitted"})
-    with pytest.raises(PushError, match="does not show 'exported' of 'invoices'.*record 7"):
+    with pytest.raises(PushError, match=r"does not show 'exported' of 'invoices'.*record 7"):
         mark_exported(client, extract)
 
 
