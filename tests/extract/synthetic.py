@@ -109,3 +109,11 @@ def _line(number: int, place: int, rng: random.Random) -> dict[str, object]:
         "commodity": {"id": 3, "name": "Lighting"},
         "account": {"id": 14, "code": f"SF-{rng.randrange(1000)}", "account-type": {"id": 1, "name": "Ace"}},
     }
+
+
+def id_pages(count: int, step: int = 1) -> Iterator[Page]:
+    """Yield pages of 50 records of which only the id was asked for, ids from 1 to ``count``."""
+    ids = range(1, count + 1, step)
+    for first in range(0, len(ids), 50):
+        part = ids[first : first + 50]
+        yield page_of(*[{"id": number} for number in part])
