@@ -41,33 +41,45 @@ def merge_records(session: Session, target: Table, stage: str, columns: Sequence
     :param rows: rows of the stage.
     :raises LoadError: the stage has several rows of one id.
     """
-    older = f"t.{STAMP} > s.{STAMP}" if STAMP in columns else "FALSE"
     with session.doing(f"Merging rows into {target}"):
-        updated = _update(session, target, stage, columns, older)
+        _check_ids(session, target, stage)
+        updated = _update(session, target, stage, columns, rows)
         if updated == rows:  # each has found its own, so there is nothing else to look for
             return Merged(0, updated, 0)
-        _check_ids(session, target, stage)
-        left_out = session.execute(
-            f"DELETE FROM {stage} AS s USING {target.sql} AS t WHERE t.{ID} = s.{ID} AND {older}"
-        )
+        older = 0
+        if STAMP in columns:
+            older = session.execute(
+                f"DELETE FROM {stage} AS s USING {target.sql} AS t "
+                f"WHERE t.{ID} = s.{ID} AND t.{STAMP} > s.{STAMP}"
+            )
         inserted = session.execute(
             f"INSERT INTO {target.sql} ({quoted(columns)}) SELECT {quoted(columns)} FROM {stage} AS s "
             f"WHERE NOT EXISTS (SELECT 1 FROM {target.sql} AS t WHERE t.{ID} = s.{ID})"
         )
-        return Merged(inserted, updated, left_out)
+        return Merged(inserted, updated, older)
 
 
-def _update(session: Session, target: Table, stage: str, columns: Sequence[str], older: str) -> int:
-    # The stamp first: where it differs, the rest need not be looked at.
-    others = sorted((name for name in columns if name != ID), key=lambda name: name != STAMP)
-    if not others:
-        return 0
-    assignments = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in others)
-    differences = " OR ".join(f"t.{quote(name)} IS DISTINCT FROM s.{quote(name)}" for name in others)
-    return session.execute(
-        f"UPDATE {target.sql} AS t SET {assignments} FROM {stage} AS s "
-        f"WHERE t.{ID} = s.{ID} AND ({older}) IS NOT TRUE AND ({differences})"
-    )
+def _update(session: Session, target: Table, stage: str, columns: Sequence[str], rows: int) -> int:
+    """Update the records that differ and are not older, and return how many."""
+    assignments = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in columns if name != ID)
+    differs = [
+        f"t.{quote(name)} IS DISTINCT FROM s.{quote(name)}" for name in columns if name not in (ID, STAMP)
+    ]
+    steps = [" OR ".join(differs)] if differs else []
+    if STAMP in columns:
+        # Where the stamps differ, nothing else need be looked at: a join without all the other columns is quick.
+        moved = f"t.{STAMP} IS DISTINCT FROM s.{STAMP}"
+        steps = [f"{moved} AND (t.{STAMP} > s.{STAMP}) IS NOT TRUE"] + [
+            f"NOT ({moved}) AND ({differ})" for differ in steps
+        ]
+    updated = 0
+    for condition in steps:
+        if updated < rows:
+            updated += session.execute(
+                f"UPDATE {target.sql} AS t SET {assignments} FROM {stage} AS s "
+                f"WHERE t.{ID} = s.{ID} AND ({condition})"
+            )
+    return updated
 
 
 def replace_lines(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from coupa_provider.extract.manifest_reader import ManifestReader
-from coupa_provider.extract.schema import column_name
+from coupa_provider.extract.schema import PARENT_ID, POSITION, column_name
 from coupa_provider.load.errors import TableError
 from coupa_provider.load.merge import ID, Merged, delete_rows, merge_records, replace_lines
 from coupa_provider.load.session import Session
@@ -21,10 +21,6 @@ from coupa_provider.load.table import Table
 from coupa_provider.resources.catalog import find_resource
 
 log = logging.getLogger(__name__)
-
-#: What a deletions manifest cannot tell: the columns that every table of lines has.
-PARENT_COLUMN = "_parent_id"
-POSITION_COLUMN = "_position"
 
 
 @dataclass
@@ -101,10 +97,17 @@ class _Load:
         self.counts = Counts()
 
     def take_turns(self, readers: Sequence[ManifestReader]) -> None:
-        """Wait for other loads into these tables, in an order in which no two wait for each other."""
-        tables = {self._table}
-        for reader in readers:
-            tables |= {self._child(name) for name in self._names_of_children(reader)}
+        """Wait for other loads into these tables, in an order in which no two wait for each other.
+
+        :raises TableError: a table is to take two kinds of rows.
+        """
+        children = {name for reader in readers for name in self._names_of_children(reader)}
+        tables = [self._table, *(self._child(name) for name in children)]
+        if twice := {str(table) for table in tables if tables.count(table) > 1}:
+            raise TableError(
+                f"{', '.join(sorted(twice))} is to take two kinds of rows. Give each table of lines one of its own "
+                "in child_tables."
+            )
         for table in sorted(tables):
             self._session.dialect.take_turns(self._session, str(table))
 
@@ -140,6 +143,14 @@ class _Load:
     def _replace_lines(self, reader: ManifestReader, name: str, records: str) -> None:
         child = reader.manifest.children[name]
         table = self._child(name)
+        drift = reader.manifest.drift
+        if drift is not None and child.attribute in drift.never_seen:
+            log.warning(
+                "%s: left as it is, since no record of the extract has %s: Coupa may not show it to this client",
+                table,
+                child.attribute,
+            )
+            return
         wanted = reader.arrow_schema(name)
         made = self._make(table, wanted, [child.parent_column, child.position_column])
         if made and records == self._table.sql:
@@ -159,8 +170,8 @@ class _Load:
         with staged(self._session, reader, self._table, ID) as stage:
             self.counts.deleted += delete_rows(self._session, self._table, stage)
             for table in sorted({self._child(name) for name in self._names_of_children(reader)}):
-                if {PARENT_COLUMN, POSITION_COLUMN} <= self._columns(table).keys():
-                    delete_rows(self._session, table, stage, PARENT_COLUMN)
+                if {PARENT_ID, POSITION} <= self._columns(table).keys():
+                    delete_rows(self._session, table, stage, PARENT_ID)
 
     def _make(self, table: Table, wanted: pa.Schema, key: list[str]) -> bool:
         """Make a table, or widen it; return whether it was made."""

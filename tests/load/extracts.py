@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coupa_provider.extract.destination import Destination
+from coupa_provider.extract.drift import Drift
 from coupa_provider.extract.manifest import ChildTable, File, Manifest
 from coupa_provider.extract.manifest_reader import ManifestReader, checksum_of
 
@@ -44,11 +45,13 @@ def write_extract(
     resource: str = "invoices",
     children: dict[str, tuple[Rows, pa.Schema]] | None = None,
     parts: int = 1,
+    drift: Drift | None = None,
 ) -> ManifestReader:
     """Write an extract to a folder and return a reader of it.
 
     :param children: rows and columns of tables of lines, by name.
     :param parts: into how many files.
+    :param drift: how the records differ from the columns.
     """
     size = -(-len(rows) // parts) or 1
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)] or [rows]
@@ -79,7 +82,7 @@ def write_extract(
         files=[_write(folder, f"part-{i:05}.parquet", chunk, schema) for i, chunk in enumerate(chunks)],
         columns=_types(schema),
         children=lines,
-        drift=None,
+        drift=drift,
         reports=[],
         started=NOON,
         finished=NOON,

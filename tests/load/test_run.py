@@ -9,6 +9,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from coupa_provider.extract.drift import Drift
 from coupa_provider.extract.errors import ExtractError
 from coupa_provider.load import staging
 from coupa_provider.load.errors import LoadError, TableError
@@ -191,6 +192,29 @@ def test_lines_change_with_a_record_that_did_not(database, tmp_path):
         counts = database.load(write_extract(tmp_path / name, [invoice(1)], children=lines))
     assert counts.unchanged == 1
     assert database.query("SELECT description FROM coupa.invoices_invoice_lines") == [("after",)]
+
+
+def test_lines_that_coupa_no_longer_shows_are_left(database, tmp_path, caplog):
+    lines = {"invoice_lines": ([line(1, 0)], LINES)}
+    database.load(write_extract(tmp_path / "a", [invoice(1)], children=lines))
+    hidden = write_extract(
+        tmp_path / "b",
+        [invoice(1, 1, "changed")],
+        children={"invoice_lines": ([], LINES)},
+        drift=Drift(rows=1, never_seen=["invoice-lines"]),
+    )
+    assert database.load(hidden).lines == {}
+    assert database.query("SELECT _parent_id FROM coupa.invoices_invoice_lines") == [(1,)]
+    assert database.numbers() == [(1, "changed")]
+    assert "no record of the extract has invoice-lines" in caplog.text
+
+
+@pytest.mark.parametrize("tables", [{"own": "coupa.invoices"}, {"own": "coupa.invoices_invoice_lines"}])
+def test_a_table_takes_one_kind_of_rows(database, tmp_path, tables):
+    lines = {"own": ([line(1, 0)], LINES), "invoice_lines": ([line(1, 0)], LINES)}
+    with pytest.raises(TableError, match=r"coupa\.invoices\w* is to take two kinds of rows"):
+        database.load(write_extract(tmp_path / "a", [invoice(1)], children=lines), child_tables=tables)
+    assert database.tables() == []
 
 
 def test_tables_of_lines_can_be_named_and_get_new_columns(database, tmp_path):
