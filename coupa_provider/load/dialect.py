@@ -77,6 +77,10 @@ class Dialect(ABC):
         """Return the types of a table's columns by name; empty if there is no such table."""
 
     @abstractmethod
+    def has_key(self, session: Session, table: Table, column: str) -> bool:
+        """Return whether no two rows of a table can have the same value in a column."""
+
+    @abstractmethod
     def take_turns(self, session: Session, thing: str) -> None:
         """Wait until no other load works on a thing; it is this one's until the transaction ends.
 

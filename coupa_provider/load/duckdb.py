@@ -51,6 +51,18 @@ class DuckDB(Dialect):
             )
         )
 
+    def has_key(self, session: Session, table: Table, column: str) -> bool:
+        """Look for a constraint on this column alone."""
+        return bool(
+            session.rows(
+                "SELECT 1 FROM duckdb_constraints() WHERE database_name = current_database() "
+                f"AND lower(schema_name) = lower({literal(table.schema)}) "
+                f"AND lower(table_name) = lower({literal(table.name)}) "
+                "AND constraint_type IN ('PRIMARY KEY', 'UNIQUE') AND len(constraint_column_names) = 1 "
+                f"AND lower(constraint_column_names[1]) = lower({literal(column)})"
+            )
+        )
+
     def take_turns(self, session: Session, thing: str) -> None:
         """Do nothing: of two transactions that write to one table, DuckDB lets one fail."""
 

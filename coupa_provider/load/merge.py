@@ -41,13 +41,24 @@ def merge_records(session: Session, target: Table, stage: str, columns: Sequence
     :param rows: rows of the stage.
     :raises LoadError: the stage has several rows of one id.
     """
+    stamped = STAMP in columns
+    others = [name for name in columns if name not in (ID, STAMP)]
+    moved = f"t.{STAMP} IS DISTINCT FROM s.{STAMP}"
+    differ = " OR ".join(f"t.{quote(name)} IS DISTINCT FROM s.{quote(name)}" for name in others)
     with session.doing(f"Merging rows into {target}"):
+        updated = older = 0
+        if stamped:
+            # Where the stamps differ nothing else need be compared, and a join without the other columns is quick.
+            updated = _update(
+                session, target, stage, columns, f"{moved} AND (t.{STAMP} > s.{STAMP}) IS NOT TRUE"
+            )
+            if updated == rows:  # each has found its own, so there is nothing else to look for
+                return Merged(0, updated, 0)
         _check_ids(session, target, stage)
-        updated = _update(session, target, stage, columns, rows)
-        if updated == rows:  # each has found its own, so there is nothing else to look for
-            return Merged(0, updated, 0)
-        older = 0
-        if STAMP in columns:
+        if others:
+            alike = f"NOT ({moved}) AND ({differ})" if stamped else differ
+            updated += _update(session, target, stage, columns, alike)
+        if stamped:
             older = session.execute(
                 f"DELETE FROM {stage} AS s USING {target.sql} AS t "
                 f"WHERE t.{ID} = s.{ID} AND t.{STAMP} > s.{STAMP}"
@@ -59,27 +70,11 @@ def merge_records(session: Session, target: Table, stage: str, columns: Sequence
         return Merged(inserted, updated, older)
 
 
-def _update(session: Session, target: Table, stage: str, columns: Sequence[str], rows: int) -> int:
-    """Update the records that differ and are not older, and return how many."""
+def _update(session: Session, target: Table, stage: str, columns: Sequence[str], condition: str) -> int:
     assignments = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in columns if name != ID)
-    differs = [
-        f"t.{quote(name)} IS DISTINCT FROM s.{quote(name)}" for name in columns if name not in (ID, STAMP)
-    ]
-    steps = [" OR ".join(differs)] if differs else []
-    if STAMP in columns:
-        # Where the stamps differ, nothing else need be looked at: a join without all the other columns is quick.
-        moved = f"t.{STAMP} IS DISTINCT FROM s.{STAMP}"
-        steps = [f"{moved} AND (t.{STAMP} > s.{STAMP}) IS NOT TRUE"] + [
-            f"NOT ({moved}) AND ({differ})" for differ in steps
-        ]
-    updated = 0
-    for condition in steps:
-        if updated < rows:
-            updated += session.execute(
-                f"UPDATE {target.sql} AS t SET {assignments} FROM {stage} AS s "
-                f"WHERE t.{ID} = s.{ID} AND ({condition})"
-            )
-    return updated
+    return session.execute(
+        f"UPDATE {target.sql} AS t SET {assignments} FROM {stage} AS s WHERE t.{ID} = s.{ID} AND ({condition})"
+    )
 
 
 def replace_lines(

@@ -45,6 +45,19 @@ class PostgreSQL(Dialect):
             )
         )
 
+    def has_key(self, session: Session, table: Table, column: str) -> bool:
+        """Look for a primary key, or a unique index of all rows, on this column alone."""
+        return bool(
+            session.rows(
+                "SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] "
+                f"WHERE n.nspname = {literal(table.schema)} AND c.relname = {literal(table.name)} "
+                f"AND a.attname = {literal(column)} AND i.indnkeyatts = 1 AND i.indpred IS NULL "
+                "AND i.indisunique AND i.indisvalid"
+            )
+        )
+
     def take_turns(self, session: Session, thing: str) -> None:
         """Take an advisory lock: what does not exist yet cannot be locked otherwise."""
         digest = hashlib.sha256(f"airflow-provider-coupa {thing}".encode()).digest()

@@ -17,7 +17,7 @@ def ensure_table(session: Session, table: Table, wanted: pa.Schema, key: Sequenc
     :param wanted: columns of the extract.
     :param key: columns of the primary key.
     :return: names of the columns added; None if the table was made.
-    :raises TableError: a column cannot take what the extract has for it.
+    :raises TableError: a column cannot take what the extract has for it, or the table has no key.
     """
     with session.doing(f"Making room in {table}"):
         _check_names(session, [table.schema, table.name, *wanted.names])
@@ -29,6 +29,11 @@ def ensure_table(session: Session, table: Table, wanted: pa.Schema, key: Sequenc
             raise TableError(
                 f"{table} exists without a column {' and '.join(absent)}, so it is no table to merge into. "
                 "Load into another one."
+            )
+        if len(key) == 1 and not session.dialect.has_key(session, table, *key):
+            raise TableError(
+                f"{table} exists without a key, so it may hold several rows of one {key[0]}. Give it one (ALTER TABLE "
+                f"{table.sql} ADD PRIMARY KEY ({quoted(key)})), or load into another table."
             )
         _check_types(session, table, declared, wanted)
         added = [field for field in wanted if field.name not in declared]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -161,6 +162,22 @@ def test_a_table_without_an_id_is_refused(database, tmp_path):
     with pytest.raises(TableError, match="without a column id"):
         database.load(write_extract(tmp_path / "a", [invoice(1)]))
     assert database.columns("invoices") == ["number"]
+
+
+def test_a_table_without_a_key_is_refused_until_it_has_one(database, tmp_path):
+    database.execute(
+        "CREATE SCHEMA coupa",
+        "CREATE TABLE coupa.invoices (id bigint NOT NULL, number varchar, UNIQUE (number, id))",
+        "INSERT INTO coupa.invoices VALUES (1, 'a'), (1, 'b')",
+    )
+    extract = write_extract(tmp_path / "a", [invoice(1), invoice(2)])
+    with pytest.raises(TableError) as caught:
+        database.load(extract)
+    remedy = re.search(r"ALTER TABLE .*\(\"id\"\)", str(caught.value))[0]
+    database.execute("DELETE FROM coupa.invoices WHERE number = 'b'")
+    database.execute(remedy)
+    assert database.load(extract).updated == 1
+    assert database.numbers() == [(1, "INV-1"), (2, "INV-2")]
 
 
 def test_lines_are_replaced_with_their_record(database, tmp_path):
