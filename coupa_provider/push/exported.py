@@ -60,8 +60,8 @@ _REFUSED = "refused"
 
 #: One fewer than a page holds: a page that is not full needs no second one to prove that it was all.
 _BATCH = 49
-#: While one batch is marked, the next is looked up and the last one noted.
-_LANES = 2
+#: Batches at work at a time: while one is looked up and another noted, one is marked.
+_LANES = 3
 #: Refusals after which it is not about single records.
 _MOST_REFUSED = 100
 _SAMPLE = 20
@@ -181,7 +181,6 @@ class _Marking:
         self._call = call
         self._journal = journal
         self._reporter = reporter
-        self._marking = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
 
@@ -225,8 +224,7 @@ class _Marking:
         while waiting:
             outcomes, to_mark = self._judge(waiting, await self._look_up(list(waiting)))
             await self._note({**outcomes, _INTENDED: to_mark})
-            async with self._marking:
-                marked, doubt = await self._mark_all(to_mark)
+            marked, doubt = await self._mark_all(to_mark)
             await self._note(marked)
             for ids in (*outcomes.values(), *marked.values()):
                 self._reporter.records += len(ids)
