@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,6 +266,24 @@ def test_they_take_the_result_of_the_task_before(coupa, extracted, tmp_path):
     assert acknowledge.upstream_task_ids == compare.upstream_task_ids == {"extract"}
     assert run(acknowledge, ti=TaskInstance(), expanded_ti_count=None)["marked"] == 120
     assert run(compare, ti=TaskInstance(), expanded_ti_count=None)["compared"] == 120
+
+
+@pytest.mark.parametrize(
+    ("name", "operator"),
+    [("exported", CoupaMarkExportedOperator), ("deletions", CoupaSweepDeletionsOperator)],
+)
+def test_the_arguments_are_those_described(name, operator):
+    page = (Path(__file__).parents[2] / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (yes|no) \|", page.split("## Arguments")[1], re.M)
+    parameters = inspect.signature(operator.__init__).parameters
+    own = {key: it.default for key, it in parameters.items() if key not in ("self", "kwargs")}
+    assert {key for key, _, _ in rows} == set(own)
+    for key, default, templated in rows:
+        told = default.strip().strip("`")
+        assert told == (
+            "required" if own[key] is inspect.Parameter.empty else repr(own[key]).replace("'", '"')
+        )
+        assert (templated == "yes") == (key in operator.template_fields)
 
 
 def test_all_of_it_on_s3(coupa, monkeypatch):
