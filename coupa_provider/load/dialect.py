@@ -26,6 +26,10 @@ class Dialect(ABC):
     """Types that hold any text unchanged; the first is the one new columns get."""
 
     float_type: str
+    """Type of a double."""
+
+    decimal_name: str
+    """Type of a decimal, without its digits."""
 
     decimal_types: tuple[str, ...] = ()
     """Types that hold any decimal unchanged."""
@@ -48,8 +52,6 @@ class Dialect(ABC):
         if pa.types.is_floating(arrow):
             return self.float_type
         return _SAME_EVERYWHERE[arrow]
-
-    decimal_name: str
 
     def holds(self, declared: str, arrow: pa.DataType) -> bool:
         """Return whether a column takes every value of an extract's column unchanged, or refuses it aloud.

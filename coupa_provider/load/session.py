@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,8 +12,6 @@ from coupa_provider.load.dialect import Dialect
 from coupa_provider.load.duckdb import DuckDB
 from coupa_provider.load.errors import LoadError, TableError
 from coupa_provider.load.postgresql import PostgreSQL
-
-log = logging.getLogger(__name__)
 
 DIALECTS: tuple[Dialect, ...] = (PostgreSQL(), DuckDB())
 
@@ -36,7 +33,7 @@ class Session:
         """Commit all that happens in the ``with`` block, or nothing of it."""
         try:
             yield
-            with self.doing("Committing"), self._told():
+            with self.doing("Committing"), self._told("Whether it took effect is not known; load again."):
                 self._connection.commit()
         except BaseException:
             with suppress(self._connection.Error):
@@ -80,11 +77,14 @@ class Session:
         raise TableError(f"The database is {vendor}; this release loads into {known}.")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn the driver's errors, which quote rows and are logged with all they were raised from."""
+    def _told(self, state: str = "The tables are as they were.") -> Iterator[None]:
+        """Turn the driver's errors, which quote rows and are logged with all they were raised from.
+
+        :param state: what to say of the tables.
+        """
         try:
             yield
         except self._connection.Error as error:
             dialect = getattr(self, "dialect", None)
             said = dialect.describe(error) if dialect else type(error).__name__
-            raise LoadError(f"{self._doing} failed: {said}. The tables are as they were.") from None
+            raise LoadError(f"{self._doing} failed: {said}. {state}") from None

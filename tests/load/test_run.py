@@ -344,6 +344,17 @@ def test_the_stage_is_gone_after_the_load(database, tmp_path):
             assert cursor.fetchall() == [(0,)]
 
 
+def test_a_commit_that_fails_says_that_nobody_knows(database, tmp_path, monkeypatch):
+    with database.connect() as connection:
+
+        def commit(self):
+            raise connection.OperationalError("gone", status_code=10)
+
+        monkeypatch.setattr(type(connection), "commit", commit)
+        with pytest.raises(LoadError, match=r"^Committing failed: .* not known; load again\."):
+            load_manifests(connection, [write_extract(tmp_path / "a", [invoice(1)])], "coupa.invoices")
+
+
 def test_fewer_rows_than_promised_are_no_load(database, tmp_path):
     extract = write_extract(tmp_path / "a", [invoice(1)])
     text = (tmp_path / "a" / "_manifest.json").read_text()
