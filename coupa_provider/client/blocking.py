@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.config import CoupaConfig
+from coupa_provider.client.id_ranges import IdRange
 from coupa_provider.client.page import Counters, Page
 from coupa_provider.client.retry import RetryPolicy
 from coupa_provider.client.token import RefreshTokenStore, Token
@@ -166,6 +167,7 @@ class BlockingClient:
         fields: Sequence[Any] | None = None,
         updated_since: datetime | None = None,
         updated_until: datetime | None = None,
+        covered: Sequence[IdRange] = (),
     ) -> BlockingWalk:
         """Begin a complete walk; see :class:`.walk.Walk` for the parameters and errors."""
         walk = Walk(
@@ -175,6 +177,7 @@ class BlockingClient:
             fields=fields,
             updated_since=updated_since,
             updated_until=updated_until,
+            covered=covered,
         )
         return BlockingWalk(walk)
 
@@ -195,6 +198,11 @@ class BlockingWalk:
     def query(self) -> dict[str, str]:
         """See :attr:`Walk.query`."""
         return self._walk.query
+
+    @property
+    def id_range(self) -> IdRange:
+        """See :attr:`Walk.id_range`."""
+        return self._walk.id_range
 
     @property
     def instance(self) -> str:

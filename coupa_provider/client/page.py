@@ -9,14 +9,18 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records of one answer, in rising order of their ids.
+    """Records of one answer, in rising order of their ids: all that match in a range of ids.
 
     :param records: the JSON text of each record, byte for byte as sent; never decoded on the way.
     :param ids: the id of each record, in the same order.
+    :param after: the range begins above this id.
+    :param upto: the range ends with this id; ``id_ranges.LAST_ID`` where nothing comes after.
     """
 
     records: list[msgspec.Raw]
     ids: list[int]
+    after: int
+    upto: int
 
     def __len__(self) -> int:
         return len(self.records)

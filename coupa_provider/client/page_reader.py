@@ -12,6 +12,7 @@ import msgspec
 from coupa_provider.client.answer import Answer, not_json
 from coupa_provider.client.conditions import satisfies
 from coupa_provider.client.errors import CoupaIncompleteError, CoupaUnavailableError
+from coupa_provider.client.id_ranges import LAST_ID
 from coupa_provider.client.page import Page
 from coupa_provider.client.query import Condition
 
@@ -39,7 +40,7 @@ class PageContent:
             return self.page
         first = dict(reversed(list(zip(self.page.ids, self.page.records, strict=True))))
         ids = sorted(first)
-        return Page([first[record_id] for record_id in ids], ids)
+        return Page([first[record_id] for record_id in ids], ids, self.page.after, self.page.upto)
 
 
 class PageReader:
@@ -91,13 +92,16 @@ class PageReader:
             self._check_conditions(rows)
         records = _RAW_LIST.decode(answer.body)
         full = len(ids) >= limit
-        rising = all(low <= high for low, high in itertools.pairwise(ids))
+        low, high = -1 if after is None else after, LAST_ID if upto is None else upto
+        rising = all(one <= next_one for one, next_one in itertools.pairwise(ids))
+        if full and rising and ids:
+            high = ids[-1]  # what comes after the last record is on the next page
         if rising and len(set(ids)) < len(ids):
             # A condition on lines may bring a header once per line (U17): the repeats are neighbours.
             kept = [index for index, record_id in enumerate(ids) if not index or ids[index - 1] != record_id]
-            page = Page([records[index] for index in kept], [ids[index] for index in kept])
+            page = Page([records[index] for index in kept], [ids[index] for index in kept], low, high)
             return PageContent(page, len(ids), full, True)
-        return PageContent(Page(records, ids), len(ids), full, rising)
+        return PageContent(Page(records, ids, low, high), len(ids), full, rising)
 
     def undecided(self, page: Page) -> list[Condition]:
         """Return the conditions that no record of a page shows anything of."""

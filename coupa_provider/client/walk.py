@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
+from coupa_provider.client.id_ranges import LAST_ID, IdRange, IdRanges
 from coupa_provider.client.page import Counters, Page
 from coupa_provider.client.page_reader import PageContent, PageReader
 from coupa_provider.client.query import (
@@ -66,6 +67,8 @@ class Walk:
     :param fields: attributes to return, nested; None for Coupa's default. ``id`` is always asked for.
     :param updated_since: first instant of ``updated-at`` inside the window, aware.
     :param updated_until: first instant of ``updated-at`` after the window, aware.
+    :param covered: ranges of ids that an earlier, interrupted walk of the same query has handed on; they are
+        left out.
     :raises CoupaQueryError: the query is wrong.
     """
 
@@ -78,6 +81,7 @@ class Walk:
         fields: Sequence[Any] | None = None,
         updated_since: datetime | None = None,
         updated_until: datetime | None = None,
+        covered: Sequence[IdRange] = (),
     ) -> None:
         self.client = client
         self.resource = resource.strip("/")
@@ -103,6 +107,7 @@ class Walk:
         self._reader = PageReader(self.resource, [_by_association(c, documented) for c in self._conditions])
         self._arguments = list(arguments.items()) + ([("fields", encoded)] if encoded else [])
         self._limit = PAGE_SIZES[0]
+        self._gaps = IdRanges(covered).gaps(*self.id_range)
         self._spans: list[Span] = []
         self._deliver: Callable[[Page], Awaitable[None]]
 
@@ -110,6 +115,11 @@ class Walk:
     def instance(self) -> str:
         """Host of the instance."""
         return self.client.config.instance
+
+    @property
+    def id_range(self) -> IdRange:
+        """The ids the whole walk is about: the pages and what was ``covered`` before add up to it."""
+        return 0 if self._after is None else self._after, LAST_ID if self._upto is None else self._upto
 
     @property
     def query(self) -> dict[str, str]:
@@ -153,26 +163,47 @@ class Walk:
             raise _first(group) from None
 
     async def _walk(self) -> None:
-        # The first page is asked for as all later ones are, so that it shows how Coupa takes such a query.
-        low = 0 if self._after is None else self._after
-        first = await self._fetch(low, self._upto)
-        await self._check_filters(first)
-        if not first.full and not await self._capped(first):
-            await self._emit(first.in_order())
+        if not self._gaps:
             return
-        if not first.rising:
+        # The first page is asked for as all later ones are, so that it shows how Coupa takes such a query.
+        (low, high), *others = self._gaps
+        first = await self._fetch(low, high)
+        await self._check_filters(first)
+        if not first.full and not await self._capped(first, high):
+            await self._emit(first.in_order())
+            if not others:
+                return
+            gaps = others
+        elif not first.rising:
             await self._walk_unsorted(first)
             return
-        last = first.page.ids[-1]
-        await self._emit(first.page)
-        top = await self._highest_id(last)
-        density = density_of(first.page.ids, low)
-        workers = self._workers()
-        self._spans = plan_spans(last, top, density, workers=workers, page_size=self._limit)
-        async with asyncio.TaskGroup() as tasks:
-            for span in list(self._spans):
-                tasks.create_task(self._read_span(span, tasks))
-        await self._read_tail(top)
+        else:
+            last = first.page.ids[-1]
+            await self._emit(replace(first.page, upto=last))
+            gaps = [(last, high), *others]
+        # What comes above the highest id is read at the end, for rows born during the walk.
+        open_after, end = gaps.pop()
+        top = await self._highest_id(open_after, met=max(first.page.ids, default=0))
+        if top > open_after:
+            gaps.append((open_after, top))
+        density = density_of(first.page.ids, low) if first.page.ids else 1.0
+        if gaps:
+            self._spans = self._plan(gaps, density)
+            async with asyncio.TaskGroup() as tasks:
+                for span in list(self._spans):
+                    tasks.create_task(self._read_span(span, tasks))
+        await self._read_tail(max(open_after, top), end)
+
+    def _plan(self, gaps: Sequence[IdRange], density: float) -> list[Span]:
+        """Cut what is left into ranges, the workers shared out by width."""
+        workers, width = self._workers(), sum(high - low for low, high in gaps)
+        return [
+            span
+            for low, high in gaps
+            for span in plan_spans(
+                low, high, density, workers=max(1, workers * (high - low) // width), page_size=self._limit
+            )
+        ]
 
     async def _read_span(self, span: Span, tasks: asyncio.TaskGroup) -> None:
         """Read one range, and let others share it while there is room for more requests."""
@@ -196,10 +227,10 @@ class Walk:
                 self._spans.append(upper)
                 tasks.create_task(self._read_span(upper, tasks))
 
-    async def _read_tail(self, after: int) -> None:
+    async def _read_tail(self, after: int, end: int) -> None:
         """Go on from the highest id: rows born during the walk."""
-        while self._upto is None or after < self._upto:
-            content = await self._fetch(after, self._upto)
+        while after < end:
+            content = await self._fetch(after, end)
             if not content.rising:
                 raise self._sort_lost()
             await self._emit(content.page)
@@ -213,26 +244,39 @@ class Walk:
             "Coupa ignored order_by=id: every range of ids is read until its page is not full, which costs about "
             "twice the requests"
         )
-        low = 0 if self._after is None else self._after
-        top = await self._top_by_probing(max(first.page.ids))
         density = len(first.page.ids) / max(1, max(first.page.ids) - min(first.page.ids) + 1)
+        gaps = list(self._gaps)
+        low, end = gaps.pop()
+        known = max(first.page.ids)
+        # Rows born meanwhile stand above the top of before.
         while True:
-            workers = self._workers()
-            slices = iter(plan_spans(low, top, density, workers=workers * 4, page_size=self._limit))
+            top = await self._top_by_probing(max(low, known))
+            if top > low:
+                gaps.append((low, top))
+            if not gaps:
+                break
+            await self._read_all_unsorted(gaps, density)
+            gaps, low, known = [], top, top
+        if low < end:
+            await self._emit(Page([], [], low, end))
 
-            async def read_slices(queue: Iterator[Span] = slices) -> None:
-                for span in queue:
-                    await self._read_unsorted(span.after, span.upto)
+    async def _read_all_unsorted(self, gaps: Sequence[IdRange], density: float) -> None:
+        workers = self._workers()
+        slices = iter(
+            [
+                span
+                for low, high in gaps
+                for span in plan_spans(low, high, density, workers=workers * 4, page_size=self._limit)
+            ]
+        )
 
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(workers):
-                    tasks.create_task(read_slices())
-            # Rows born meanwhile stand above the top of before.
-            if self._upto is not None and top >= self._upto:
-                return
-            low, top = top, await self._top_by_probing(top)
-            if top == low:
-                return
+        async def read_slices() -> None:
+            for span in slices:
+                await self._read_unsorted(span.after, span.upto)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(workers):
+                tasks.create_task(read_slices())
 
     async def _read_unsorted(self, after: int, upto: int) -> None:
         ranges = [(after, upto)]
@@ -245,15 +289,20 @@ class Walk:
             else:
                 await self._emit(content.in_order())
 
-    async def _highest_id(self, last: int) -> int:
-        """Ask for the highest id that matches; the walk goes on above it anyway."""
+    async def _highest_id(self, after: int, *, met: int) -> int:
+        """Ask for the highest id that matches; the walk goes on above it anyway.
+
+        :param after: only what comes above it matters.
+        :param met: highest id met so far: less than that is no answer to the question.
+        """
         content = await self._fetch(self._after, self._upto, descending=True)
         if not content.page.ids:
-            return last
-        if content.page.ids[0] > last:
+            return after
+        if content.page.ids[0] > after:
             return content.page.ids[0]
-        self._report("Coupa ignored dir=desc: the highest id was found by probing")
-        return await self._top_by_probing(last)
+        if content.page.ids[0] < met:
+            self._report("Coupa ignored dir=desc: the highest id was found by probing")
+        return await self._top_by_probing(after)
 
     async def _top_by_probing(self, known: int) -> int:
         """Find an id above which there is nothing, or the id given if nothing is above it."""
@@ -268,11 +317,11 @@ class Walk:
                 top = min(top, self._upto)
         return top
 
-    async def _capped(self, first: PageContent) -> bool:
+    async def _capped(self, first: PageContent, upto: int) -> bool:
         """Find out whether a short first page is a lower ceiling of this instance rather than the end."""
         if not needs_confirmation(first.received, self._limit):
             return False
-        if first.rising and not (await self._fetch(first.page.ids[-1], self._upto)).page.ids:
+        if first.rising and not (await self._fetch(first.page.ids[-1], upto)).page.ids:
             return False
         if first.rising:
             self._report(
@@ -315,6 +364,7 @@ class Walk:
 
     async def _fetch(self, after: int | None, upto: int | None, *, descending: bool = False) -> PageContent:
         """Fetch one page and check it; ask for fewer records if Coupa takes too long."""
+        upto = None if upto == LAST_ID else upto
         while True:
             limit = 1 if descending else self._limit
             query = encode_query(
@@ -353,9 +403,9 @@ class Walk:
         return workers_for(min(self.client.pacer.rate, _MOST_RATE), self.client.latency)
 
     async def _emit(self, page: Page) -> None:
-        if page.ids:
-            self.counters.records += len(page.ids)
-            await self._deliver(page)
+        # A page without records counts as well: it says that there are none in its range.
+        self.counters.records += len(page.ids)
+        await self._deliver(page)
 
     def _report_unlisted_values(self, conditions: Sequence[Condition], known: Resource | None) -> None:
         """A misspelt value finds nothing, which looks like an empty table: say which one is not documented."""
@@ -392,10 +442,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _cut(page: Page, upto: int) -> Page:
     """Leave out what belongs to the range that was split off while the page was on its way."""
-    if not page.ids or page.ids[-1] <= upto:
+    if page.upto <= upto:
         return page
     keep = bisect_right(page.ids, upto)
-    return Page(page.records[:keep], page.ids[:keep])
+    return Page(page.records[:keep], page.ids[:keep], page.after, upto)
 
 
 def _bounds(after: int | None, upto: int | None) -> list[tuple[str, str]]:

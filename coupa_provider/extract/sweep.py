@@ -7,7 +7,6 @@ again: whoever loads the result removes rows.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,10 +138,10 @@ def _check_extracts(extracts: Sequence[ManifestReader], destination: Destination
                 f"{extract.folder.manifest_url} was extracted from {extract.manifest.instance}, but the connection "
                 f"leads to {instance}, where the same ids are other records. Use the connection of the extract."
             )
-        if extract.folder.root.rstrip("/") == destination.root.rstrip("/"):
+        if f"{destination.root}/".startswith(f"{extract.folder.root}/"):
             raise ExtractError(
-                f"{destination.url} holds one of the extracts to compare with, and the result would replace it. "
-                "Give the deletions a folder of their own."
+                f"{destination.url} is the folder of {extract.folder.manifest_url} or lies in it, so one would replace "
+                "the other. Give the deletions a folder of their own."
             )
     return resources[0]
 
@@ -165,11 +164,10 @@ def _write_part(ids: BitMap64, publication: Publication) -> File:
     with pq.ParquetWriter(str(path), _SCHEMA, compression="zstd") as writer:
         for batch in _batches(ids, _ROWS_AT_ONCE):
             writer.write_batch(pa.record_batch([pa.array(batch, pa.int64())], schema=_SCHEMA))
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    size = path.stat().st_size
-    publication.put(_PART)
-    return File(_PART, len(ids), size, checksum, ids.min() if ids else None, ids.max() if ids else None)
+    put = publication.put(_PART)
+    return File(
+        _PART, len(ids), put.bytes, put.sha256, ids.min() if ids else None, ids.max() if ids else None
+    )
 
 
 def _batches(ids: BitMap64, size: int) -> Iterator[list[int]]:

@@ -186,13 +186,20 @@ class CoupaHook(BaseHook):
         fields: Sequence[Any] | None = None,
         updated_since: datetime | None = None,
         updated_until: datetime | None = None,
+        covered: Sequence[tuple[int, int]] = (),
     ) -> BlockingWalk:
         """Begin a walk that yields pages of records as Coupa sent them; parameters as of :meth:`walk`.
 
+        :param covered: ranges of ids, each without its first and with its last, that an earlier walk has read.
         :return: a context manager to iterate over, with ``counters``, ``query``, ``instance`` and ``reports``.
         """
         return self._client.pages(
-            resource, filters=filters, fields=fields, updated_since=updated_since, updated_until=updated_until
+            resource,
+            filters=filters,
+            fields=fields,
+            updated_since=updated_since,
+            updated_until=updated_until,
+            covered=covered,
         )
 
     def test_connection(self) -> tuple[bool, str]:

@@ -24,7 +24,8 @@ def page_of(*records: str | bytes | dict) -> Page:
         for record in records
     ]
     raws = _AS_PAGE.decode(b"[" + b",".join(texts) + b"]")
-    return Page(raws, [int(msgspec.json.decode(raw)["id"]) for raw in raws])
+    ids = [int(msgspec.json.decode(raw)["id"]) for raw in raws]
+    return Page(raws, ids, min(ids) - 1, max(ids))
 
 
 def invoice(number: int, rng: random.Random, lines: int = 8) -> bytes:
@@ -55,7 +56,7 @@ def narrow_pages(count: int) -> Iterator[Page]:
     )
     for first in range(1, count + 1, 50):
         ids = list(range(first, min(first + 50, count + 1)))
-        yield Page(_AS_PAGE.decode(b"[" + b",".join(text % (i, i, i) for i in ids) + b"]"), ids)
+        yield Page(_AS_PAGE.decode(b"[" + b",".join(text % (i, i, i) for i in ids) + b"]"), ids, first - 1, ids[-1])
 
 
 def invoice_pages(count: int, *, distinct: int = 1000, seed: int = 7) -> Iterator[Page]:
@@ -69,7 +70,7 @@ def invoice_pages(count: int, *, distinct: int = 1000, seed: int = 7) -> Iterato
     for first in range(1, count + 1, 50):
         ids = list(range(first, min(first + 50, count + 1)))
         texts = [b'%b"id":%d,%b' % (heads[i % len(heads)], i, tails[i % len(heads)]) for i in ids]
-        yield Page(_AS_PAGE.decode(b"[" + b",".join(texts) + b"]"), ids)
+        yield Page(_AS_PAGE.decode(b"[" + b",".join(texts) + b"]"), ids, first - 1, ids[-1])
 
 
 def _value(attribute: Attribute, rng: random.Random) -> object:
