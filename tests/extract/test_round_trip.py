@@ -5,6 +5,7 @@ What is the same is judged here on its own, not by the code that converts.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -18,20 +19,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupa_provider.client.page import Counters, Page
+from coupa_provider.client.page import Counters
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.run import extract_pages
-from coupa_provider.resources.catalog import Attribute, find_resource, resource_paths
+from coupa_provider.extract.schema import column_name
+from coupa_provider.resources.catalog import Attribute, attributes_of_type, find_resource, resource_paths
+from tests.extract.synthetic import page_of
 from tests.extract.test_kinds import json_values, raw_values
 
 PER_KIND = settings(max_examples=30, deadline=None)
 _folders = itertools.count()
 
 
-def one_of_each_kind(places: Iterable[tuple[str, Attribute]]) -> list[Any]:
+def one_of_each_kind(places: Iterable[tuple[Any, Attribute]]) -> list[Any]:
     """Return a place for each base, precision and scale, and the widest text."""
-    found: dict[str, tuple[str, Attribute]] = {}
+    found: dict[str, tuple[Any, Attribute]] = {}
     for place, attribute in places:
         if attribute.name in ("id", "custom-fields") or not attribute.readable:
             continue
@@ -44,6 +47,13 @@ def attributes_of_records() -> Iterator[tuple[str, Attribute]]:
     for path in resource_paths():
         if ":" not in path:
             yield from ((path, attribute) for attribute in find_resource(path).attributes.values())
+
+
+def attributes_of_lines() -> Iterator[tuple[tuple[str, str], Attribute]]:
+    for path, attribute in attributes_of_records():
+        if attribute.base == "list":
+            for inner in attributes_of_type(attribute.target or "").values():
+                yield (path, attribute.name), inner
 
 
 # ---------------------------------------------------------------------------------------------- what is sent
@@ -155,7 +165,8 @@ def through_files(records: list[str], **options: Any) -> ManifestReader:
     destination = Destination(
         fsspec.filesystem("memory"), f"/round-trip/{next(_folders)}", "memory://round-trip"
     )
-    page = Page([msgspec.Raw(record.encode()) for record in records], list(range(len(records))))
+    page = page_of(*({"id": number} for number in range(1, len(records) + 1)))
+    page = dataclasses.replace(page, records=[msgspec.Raw(record.encode()) for record in records])
     extract_pages([page], Counters(), destination, instance="acme", **options)
     return ManifestReader(destination)
 
@@ -170,9 +181,29 @@ def rows_of(reader: ManifestReader, child: str | None = None) -> list[dict[str, 
 @given(data=st.data())
 def test_records(resource: str, attribute: Attribute, file_format: str, data: st.DataObject) -> None:
     sent = data.draw(values_of(attribute))
-    records = [f'{{"id":{n},"{attribute.name}":{value}}}' for n, (value, _) in enumerate(sent)]
+    records = [f'{{"id":{n},"{attribute.name}":{value}}}' for n, (value, _) in enumerate(sent, 1)]
     reader = through_files(records, resource=resource, file_format=file_format, fields=["id", attribute.name])
     rows = rows_of(reader)
-    assert [row["id"] for row in rows] == list(range(len(sent)))
+    assert [row["id"] for row in rows] == list(range(1, len(sent) + 1))
     for (value, promised), row in zip(sent, rows, strict=True):
         assert_the_same(attribute, value, row, promised=promised, decimals_as_text=file_format == "csv")
+
+
+@pytest.mark.parametrize(("place", "attribute"), one_of_each_kind(attributes_of_lines()))
+@PER_KIND
+@given(data=st.data())
+def test_lines(place: tuple[str, str], attribute: Attribute, data: st.DataObject) -> None:
+    resource, name = place
+    sent = data.draw(st.lists(values_of(attribute), min_size=1, max_size=3))
+    records = [
+        f'{{"id":{n},"{name}":[' + ",".join(f'{{"{attribute.name}":{value}}}' for value, _ in lines) + "]}"
+        for n, lines in enumerate(sent, 1)
+    ]
+    reader = through_files(records, resource=resource, explode={name: None})
+    assert [row["_extra"] for row in rows_of(reader)] == [None] * len(sent)
+    rows = rows_of(reader, child=column_name(name))
+    places = [(n, k) for n, lines in enumerate(sent, 1) for k in range(len(lines))]
+    assert [(row["_parent_id"], row["_position"]) for row in rows] == places
+    for (n, k), row in zip(places, rows, strict=True):
+        value, promised = sent[n - 1][k]
+        assert_the_same(attribute, value, row, promised=promised)
