@@ -212,8 +212,9 @@ def test_extracts_have_to_belong_together(landed, sweep):
         sweep()
     with pytest.raises(ExtractError, match=r"from acme\.coupahost\.com, but the connection leads to 127"):
         sweep(invoices, landed("acme", [1], instance="acme.coupahost.com"))
-    with pytest.raises(ExtractError, match="holds one of the extracts"):
-        sweep(invoices, to="invoices")
+    for name in ("invoices", "invoices/deletions"):
+        with pytest.raises(ExtractError, match="Give the deletions a folder of their own"):
+            sweep(invoices, to=name)
     assert invoices.folder.own_files().keys() == {"_manifest.json", "part-00000.parquet"}
 
 
