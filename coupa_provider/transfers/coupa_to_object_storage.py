@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from coupa_provider.client.page import Counters
+    from coupa_provider.extract.drift import Drift
     from coupa_provider.extract.manifest import Manifest
     from coupa_provider.extract.progress import Progress
     from coupa_provider.extract.window import Window
@@ -46,6 +47,10 @@ class CoupaToObjectStorageOperator(BaseOperator):
     :param updated_since: first instant of ``updated-at`` to extract, as ISO 8601 text with an offset or an aware
         datetime; None or empty text for no bound. (templated)
     :param updated_until: first instant of ``updated-at`` not to extract, likewise. (templated)
+    :param explode: lists in the records that get Parquet tables of their own, each with the attributes of a line
+        that get columns: ``{"invoice-lines": ["id", "total"]}``; None for all documented ones.
+    :param schema: types of columns other than the documented ones, in Coupa's words:
+        ``{"plant-code": "string", "custom-fields[budget]": "decimal(18,2)"}``.
     """
 
     template_fields: Sequence[str] = (
@@ -70,6 +75,8 @@ class CoupaToObjectStorageOperator(BaseOperator):
         fields: Sequence[str | Mapping[str, Any]] | None = None,
         updated_since: str | datetime | None = None,
         updated_until: str | datetime | None = None,
+        explode: Mapping[str, Sequence[str | Mapping[str, Any]] | None] | None = None,
+        schema: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -83,6 +90,8 @@ class CoupaToObjectStorageOperator(BaseOperator):
         self.fields = fields
         self.updated_since = updated_since
         self.updated_until = updated_until
+        self.explode = explode
+        self.schema = schema
 
     @cached_property
     def hook(self) -> CoupaHook:
@@ -104,6 +113,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
         from coupa_provider.hooks.errors import fail_without_retry
 
         window = self._checked_window()
+        self._check_columns()
         target = ObjectStoragePath(self.destination)
         destination = Destination(target.fs, target.path.rstrip("/"), str(target).rstrip("/"))
         with fail_without_retry(), closing(self.hook):
@@ -124,6 +134,8 @@ class CoupaToObjectStorageOperator(BaseOperator):
                         instance=walk.instance,
                         file_format=self.file_format,
                         fields=self.fields,
+                        explode=self.explode,
+                        schema=self.schema,
                         query=walk.query,
                         window=window,
                         reports=walk.reports,
@@ -133,12 +145,13 @@ class CoupaToObjectStorageOperator(BaseOperator):
                     self._count(walk.counters)
         self._note_lineage(manifest.instance, target)
         self._log_outcome(manifest, destination.manifest_url)
+        tables = [manifest, *manifest.children.values()]
         return {
             "resource": self.resource,
             "manifest": destination.manifest_url,
             "files": [destination.url_of(file.name) for file in manifest.files],
             "records": manifest.records,
-            "bytes": sum(file.bytes for file in manifest.files),
+            "bytes": sum(file.bytes for table in tables for file in table.files),
             "window": window.as_text(),
             "requests": manifest.requests,
             "throttled": manifest.throttled,
@@ -178,21 +191,38 @@ class CoupaToObjectStorageOperator(BaseOperator):
         except ValueError as error:
             raise AirflowFailException(str(error)) from None
 
+    def _check_columns(self) -> None:
+        from coupa_provider.extract.formats import make_format
+        from coupa_provider.extract.lines import make_children
+
+        for name in ("explode", "schema"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise AirflowFailException(f"{name} must be a dict, not {type(value).__name__}.")
+        try:
+            make_format(
+                self.file_format, self.resource, self.fields, explode=self.explode, schema=self.schema
+            )
+            make_children(self.resource, self.explode, self.file_format, self.fields)
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
+
     def _log_progress(self, progress: Progress) -> None:
         self.log.info("%s: %s", self.resource, progress)
 
     def _log_outcome(self, manifest: Manifest, url: str) -> None:
         for report in manifest.reports:
             self.log.info("%s: %s", self.resource, report)
-        if manifest.drift is not None and manifest.drift.unforeseen:
-            names = ", ".join(sorted(manifest.drift.unforeseen)[:_MOST_NAMES_LOGGED])
-            self.log.info("%s: no column for %s, kept in _extra", self.resource, names)
-        if manifest.drift is not None and manifest.drift.misfits:
-            counts = [f"{name} ({misfits.count})" for name, misfits in manifest.drift.misfits.items()]
-            names = ", ".join(counts[:_MOST_NAMES_LOGGED])
-            self.log.warning(
-                "%s: values with no fit for the column of %s, kept in _extra", self.resource, names
-            )
+        self._log_drift(self.resource, manifest.drift)
+        for name, lines in manifest.children.items():
+            self._log_drift(name, lines.drift)
+            self.log.info("%s: %s lines, %d file(s)", name, f"{lines.records:,}", len(lines.files))
+            if manifest.drift is not None and lines.attribute in manifest.drift.never_seen:
+                self.log.warning(
+                    "%s: no record had %s, so Coupa may not show it to this client; do not take that for no lines",
+                    self.resource,
+                    lines.attribute,
+                )
         self.log.info(
             "%s: %s records, %d file(s), %s requests, %s throttled, %.1f s; manifest %s",
             self.resource,
@@ -203,6 +233,15 @@ class CoupaToObjectStorageOperator(BaseOperator):
             manifest.seconds,
             url,
         )
+
+    def _log_drift(self, table: str, drift: Drift | None) -> None:
+        if drift is not None and drift.unforeseen:
+            names = ", ".join(sorted(drift.unforeseen)[:_MOST_NAMES_LOGGED])
+            self.log.info("%s: no column for %s, kept in _extra", table, names)
+        if drift is not None and drift.misfits:
+            counts = [f"{name} ({misfits.count})" for name, misfits in drift.misfits.items()]
+            names = ", ".join(counts[:_MOST_NAMES_LOGGED])
+            self.log.warning("%s: values with no fit for the column of %s, kept in _extra", table, names)
 
     def _count(self, counters: Counters) -> None:
         from airflow.providers.common.compat.sdk import Stats

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from coupa_provider.client import errors
 from coupa_provider.client.page import Counters, Page
@@ -123,6 +124,60 @@ def test_the_result_is_a_summary(tmp_path: Path, pages: list[Page]) -> None:
     assert manifest.query == {"name": "Fishy"}
     assert manifest.reports == ["sort ignored by Coupa: walked by bisection"]
     assert list(manifest.columns) == ["id", "name", "_extra"]
+
+
+def test_lines_and_types_of_ones_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(
+        {"id": 1, "plant-code": "P", "invoice-lines": [{"id": 5, "total": "1.50"}, {"id": 6, "total": "?"}]},
+        {"id": 2, "custom-fields": {"budget": "2.25"}},
+    )
+    task = operator(
+        FakeHook(page),
+        resource="invoices",
+        destination=f"file://{tmp_path}/lake",
+        explode={"invoice-lines": ["id", "total"], "payments": None},
+        schema={"plant-code": "string", "custom-fields[budget]": "decimal(18,2)"},
+    )
+    with caplog.at_level(logging.INFO):
+        result = task.execute({})
+    text = caplog.text + capsys.readouterr().out
+    manifest = Manifest.from_json((tmp_path / "lake" / "_manifest.json").read_bytes())
+    assert {name: child.records for name, child in manifest.children.items()} == {
+        "invoice_lines": 2,
+        "payments": 0,
+    }
+    (file,) = manifest.children["invoice_lines"].files
+    assert file.name == "invoice_lines/part-00000.parquet"
+    lines = pq.read_table(tmp_path / "lake" / file.name)
+    assert lines.column("total").to_pylist() == [Decimal("1.5"), None]
+    rows = pq.read_table(tmp_path / "lake" / "part-00000.parquet").to_pylist()
+    assert [(row["plant_code"], row["custom_fields_budget"]) for row in rows] == [
+        ("P", None),
+        (None, Decimal("2.25")),
+    ]
+    assert result["bytes"] == sum(path.stat().st_size for path in (tmp_path / "lake").rglob("*.parquet"))
+    assert manifest.drift.custom_fields["custom-fields[budget]"].count == 1
+    assert "invoice_lines: values with no fit for the column of total (1)" in text
+    assert "invoices: no record had payments" in text
+    assert "no record had invoice-lines" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"explode": {"supplier": None}}, "no list but a reference"),
+        ({"explode": {"invoice-lines": None}, "file_format": "csv"}, "as Parquet only"),
+        ({"explode": "invoice-lines"}, "explode must be a dict, not str"),
+        ({"schema": {"status": "number"}}, "is not one of string, integer"),
+    ],
+)
+def test_columns_that_cannot_be_fail_at_once(arguments: dict, message: str) -> None:
+    hook = FakeHook()
+    with pytest.raises(AirflowFailException, match=message):
+        operator(hook, resource="invoices", **arguments).execute({})
+    assert hook.asked == []
 
 
 def test_destination_may_be_a_path_object(tmp_path: Path, pages: list[Page]) -> None:
