@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.object_storage import open_folder
 from coupa_provider.operators.coupa import CoupaSchemaDriftOperator
 from tests.transfers.test_coupa_to_object_storage import emulated, operator
 
+CONTEXT = {"ti": SimpleNamespace(dag_id="dag", run_id="run", task_id="extract", map_index=-1)}
+
 
 def test_every_line_and_custom_field_of_an_instance(tmp_path: Path) -> None:
     with emulated(seed=7, sizes={"invoices": 230, "suppliers": 120}):
         plain = operator(
             resource="invoices", destination=f"file://{tmp_path}/plain", file_format="ndjson"
-        ).execute({})
+        ).execute(CONTEXT)
         exploded = operator(
             resource="invoices", destination=f"file://{tmp_path}/lines", explode={"invoice-lines": None}
-        ).execute({})
+        ).execute(CONTEXT)
         suppliers = operator(
             resource="suppliers",
             destination=f"file://{tmp_path}/suppliers",
             schema={"legacy-vendor-code": "string"},
-        ).execute({})
+        ).execute(CONTEXT)
     text = Path(tmp_path, "plain", "part-00000.ndjson").read_text()
     records = [json.loads(line) for line in text.splitlines()]
     sent = {
@@ -49,5 +52,5 @@ def test_every_line_and_custom_field_of_an_instance(tmp_path: Path) -> None:
     assert codes.manifest.drift.custom_fields["legacy-vendor-code"].kind == "string"
     assert any(row["legacy_vendor_code"] for batch in codes.batches() for row in batch.to_pylist())
     task = CoupaSchemaDriftOperator(task_id="drift", manifest=exploded, against=exploded)
-    assert task.execute({})["changes"] == []
+    assert task.execute(CONTEXT)["changes"] == []
     assert plain["records"] == exploded["records"] == 230
