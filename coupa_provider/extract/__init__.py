@@ -9,6 +9,15 @@ from __future__ import annotations
 FILE_FORMATS = ("parquet", "ndjson", "csv")
 """The file formats an extract can have."""
 
+PART_BYTES = 128 * 1024 * 1024
+"""A part ends with the page that takes the JSON in it to this size; Parquet makes a tenth of it or less."""
+
+
+def partition_folder(number: int) -> str:
+    """Return the name of the folder that a partition of an extract is written to."""
+    return f"partition-{number:05d}"
+
+
 SCHEMA_CHANGES = ("removed", "retyped", "added", "vanished", "appeared", "misfit")
 """How the tables of two extracts can differ, the worst first.
 

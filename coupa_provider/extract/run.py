@@ -11,6 +11,7 @@ from coupa_provider import __version__
 from coupa_provider.client.errors import CoupaDataError, CoupaGiveUpError
 from coupa_provider.client.id_ranges import LAST_ID, IdRange, IdRanges
 from coupa_provider.client.page import Counters, Page
+from coupa_provider.extract import PART_BYTES
 from coupa_provider.extract.destination import Destination, Publication
 from coupa_provider.extract.errors import ExtractError
 from coupa_provider.extract.explode import Explode
@@ -23,9 +24,6 @@ from coupa_provider.extract.unfinished import NOTE_NAME, StoredFile, Unfinished
 from coupa_provider.extract.window import Window
 
 log = logging.getLogger(__name__)
-
-PART_BYTES = 128 * 1024 * 1024
-"""A part ends with the page that takes the JSON in it to this size; Parquet makes a tenth of it or less."""
 
 RECORDS = ""
 """Name of the records' own table, beside the tables of their lines."""

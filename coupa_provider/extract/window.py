@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,47 @@ class Window:
         :raises ValueError: a bound is not a time, has no zone, or the window is empty.
         """
         return cls(_parse_bound("updated_since", since), _parse_bound("updated_until", until))
+
+    @classmethod
+    def of_interval(cls, start: datetime | None, end: datetime | None) -> Window:
+        """Return the window of a run's data interval.
+
+        :param start: its start, None in a run without an interval.
+        :param end: its end.
+        :raises ValueError: there is no interval, or it has no length.
+        """
+        if start is None or end is None:
+            raise ValueError(
+                "This run has no data interval, as runs by hand and by assets have none on Airflow 3: trigger it with a "
+                "logical date, or use window='watermark' or explicit bounds."
+            )
+        return cls.parse(start, end)
+
+    @classmethod
+    def from_watermark(
+        cls,
+        watermark: datetime | None,
+        *,
+        first: datetime | None,
+        now: datetime,
+        look_back: timedelta,
+        margin: timedelta,
+    ) -> Window:
+        """Return the window that goes on from a watermark. Its end is the next watermark.
+
+        It begins a little before the watermark, for records whose update became visible late, and ends a little
+        before now, for those that are not visible yet and for clocks that differ. It never ends before the watermark.
+
+        :param watermark: end of the last window, None if there was none.
+        :param first: where to begin then; None for the beginning.
+        :param now: the time now.
+        :param look_back: overlap with the last window.
+        :param margin: distance from now.
+        """
+        until = (now - margin).astimezone(UTC).replace(microsecond=0)
+        if watermark is None:
+            return cls(first, until)
+        return cls(watermark - look_back, max(until, watermark))
 
     def as_text(self) -> list[str | None]:
         """Return both bounds as ISO 8601 text in UTC, None for an open side."""

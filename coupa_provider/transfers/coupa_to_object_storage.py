@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from coupa_provider.extract import FILE_FORMATS
+from coupa_provider.extract import FILE_FORMATS, PART_BYTES, partition_folder
+from coupa_provider.operators.urls import folder_url
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
 
     from coupa_provider.client.page import Counters
+    from coupa_provider.extract.destination import Destination
     from coupa_provider.extract.drift import Drift
     from coupa_provider.extract.manifest import Manifest
     from coupa_provider.extract.progress import Progress
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from coupa_provider.hooks.coupa import CoupaHook
 
 
+WINDOWS = (None, "data_interval", "watermark")
 _MOST_NAMES_LOGGED = 20
 
 
@@ -30,11 +33,14 @@ class CoupaToObjectStorageOperator(BaseOperator):
     """Write every matching record of a resource, once, to files in a folder.
 
     The folder gets parts ``part-00000.parquet`` and so on and, last of all, ``_manifest.json``, which lists them.
-    A run without a manifest does not exist. What an earlier run left in the folder is replaced, so a second try
-    of a task overwrites its first; give each run a folder of its own with ``{{ ds }}`` in ``destination``.
+    A run without a manifest does not exist; what an earlier run published in the folder stays until this one is
+    whole, and is then replaced. Give each run a folder of its own with ``{{ ds }}`` in ``destination``.
+
+    A try that fails or is killed leaves its finished parts in ``_unfinished``, and the next try of the same task
+    instance goes on from there within 24 hours.
 
     The task's result is a summary for the tasks after it: ``manifest`` (its URL), ``files`` (their URLs),
-    ``records``, ``bytes``, ``window``, ``resource``, ``requests``, ``throttled`` and ``seconds``.
+    ``records``, ``bytes``, ``window``, ``resource``, ``tries``, ``requests``, ``throttled`` and ``seconds``.
 
     :param coupa_conn_id: connection of the type ``coupa``. (templated: no)
     :param resource: path under ``/api``, for instance ``"invoices"`` or ``"suppliers/7/addresses"``. (templated)
@@ -44,13 +50,22 @@ class CoupaToObjectStorageOperator(BaseOperator):
     :param filters: conditions in Coupa's own query syntax: ``{"status[in]": ["approved", "voided"]}``. (templated)
     :param fields: what to ask for, in Coupa's own syntax: ``["id", {"supplier": ["id", "name"]}]``; None for what
         Coupa sends by default. (templated)
+    :param window: ``"data_interval"`` for records updated in the run's data interval, or ``"watermark"`` for those
+        updated since the last window of this task; None for what ``updated_since`` and ``updated_until`` say. A
+        watermark is kept with the first outlet asset, one named after connection and resource if there is none,
+        and moved after the manifest is published; one run at a time works on it.
     :param updated_since: first instant of ``updated-at`` to extract, as ISO 8601 text with an offset or an aware
-        datetime; None or empty text for no bound. (templated)
+        datetime; None or empty text for no bound. With a watermark: where the very first window begins. (templated)
     :param updated_until: first instant of ``updated-at`` not to extract, likewise. (templated)
-    :param explode: lists in the records that get Parquet tables of their own, each with the attributes of a line
-        that get columns: ``{"invoice-lines": ["id", "total"]}``; None for all documented ones.
-    :param schema: types of columns other than the documented ones, in Coupa's words:
-        ``{"plant-code": "string", "custom-fields[budget]": "decimal(18,2)"}``.
+    :param look_back: how far a window overlaps the one before, with a watermark.
+    :param margin: how long before now a window ends, with a watermark.
+    :param explode: lists in the records that get tables of their own beside the parts, each with the attributes of
+        a line that get columns, or None for all: ``{"invoice-lines": None}``. Parquet only.
+    :param schema: column types other than the documented ones, in Coupa's words: ``{"my-field": "decimal",
+        "custom-fields[region]": "string"}``. Parquet and CSV.
+    :param part_bytes: size of the JSON in a part, in bytes, before a new one is begun; a killed try loses no more.
+    :param partition: one of the results of :class:`~coupa_provider.operators.coupa.CoupaPlanPartitionsOperator`:
+        only this share of the records, into a folder of its own below ``destination``.
     """
 
     template_fields: Sequence[str] = (
@@ -60,8 +75,9 @@ class CoupaToObjectStorageOperator(BaseOperator):
         "fields",
         "updated_since",
         "updated_until",
+        "partition",
     )
-    template_fields_renderers = {"filters": "json", "fields": "json"}  # noqa: RUF012 - Airflow's own way
+    template_fields_renderers = {"filters": "json", "fields": "json", "partition": "json"}  # noqa: RUF012 - Airflow's own way
     ui_color = "#e0f0ff"
 
     def __init__(
@@ -73,25 +89,49 @@ class CoupaToObjectStorageOperator(BaseOperator):
         file_format: str = "parquet",
         filters: Mapping[str, Any] | None = None,
         fields: Sequence[str | Mapping[str, Any]] | None = None,
+        window: str | None = None,
         updated_since: str | datetime | None = None,
         updated_until: str | datetime | None = None,
+        look_back: timedelta = timedelta(minutes=15),
+        margin: timedelta = timedelta(minutes=5),
         explode: Mapping[str, Sequence[str | Mapping[str, Any]] | None] | None = None,
         schema: Mapping[str, str] | None = None,
+        part_bytes: int = PART_BYTES,
+        partition: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if window == "watermark":
+            # Airflow itself lets a second run wait; what slips through is caught when the watermark is moved.
+            kwargs.setdefault("max_active_tis_per_dag", 1)
+            if not kwargs.get("outlets"):
+                kwargs["outlets"] = [default_asset(coupa_conn_id, resource)]
         super().__init__(**kwargs)
         if file_format not in FILE_FORMATS:
             raise ValueError(f"file_format {file_format!r} is not one of {', '.join(FILE_FORMATS)}.")
+        if window not in WINDOWS:
+            raise ValueError(f"window {window!r} is not one of 'data_interval', 'watermark' or None.")
+        if (window == "data_interval" and (updated_since or updated_until)) or (window and updated_until):
+            raise ValueError(
+                f"window={window!r} sets the bounds by itself: leave out updated_until"
+                + (" and updated_since." if window == "data_interval" else ".")
+            )
+        if part_bytes < 1:
+            raise ValueError(f"part_bytes must be a number of bytes above 0, not {part_bytes!r}.")
         self.coupa_conn_id = coupa_conn_id
         self.resource = resource
         self.destination = destination
         self.file_format = file_format
         self.filters = filters
         self.fields = fields
+        self.window = window
         self.updated_since = updated_since
         self.updated_until = updated_until
+        self.look_back = look_back
+        self.margin = margin
         self.explode = explode
         self.schema = schema
+        self.part_bytes = part_bytes
+        self.partition = partition
 
     @cached_property
     def hook(self) -> CoupaHook:
@@ -105,73 +145,137 @@ class CoupaToObjectStorageOperator(BaseOperator):
 
         :raises AirflowFailException: the arguments, the connection or the query are wrong; a retry is useless.
         :raises ExtractError: the records contradict themselves, or someone else writes to the destination.
+        :raises AirflowException: somebody else moved the watermark.
         """
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        from coupa_provider.extract.destination import Destination
-        from coupa_provider.extract.run import extract_pages
         from coupa_provider.hooks.errors import fail_without_retry
 
-        window = self._checked_window()
+        self._check_arguments(context)
         self._check_columns()
-        target = ObjectStoragePath(self.destination)
-        destination = Destination(target.fs, target.path.rstrip("/"), str(target).rstrip("/"))
+        folder = self._folder()
         with fail_without_retry(), closing(self.hook):
-            walk = self.hook.pages(
-                self.resource,
-                filters=self.filters or None,
-                fields=self.fields,
-                updated_since=window.since,
-                updated_until=window.until,
-            )
-            with walk:
-                try:
-                    manifest = extract_pages(
-                        walk,
-                        walk.counters,
-                        destination,
-                        resource=self.resource,
-                        instance=walk.instance,
-                        file_format=self.file_format,
-                        fields=self.fields,
-                        explode=self.explode,
-                        schema=self.schema,
-                        query=walk.query,
-                        window=window,
-                        reports=walk.reports,
-                        on_progress=self._log_progress,
-                    )
-                finally:
-                    self._count(walk.counters)
-        self._note_lineage(manifest.instance, target)
-        self._log_outcome(manifest, destination.manifest_url)
-        tables = [manifest, *manifest.children.values()]
+            manifest = self._extract(folder, context)
+        self._note_lineage(manifest.instance, folder)
+        self._log_outcome(manifest, folder.manifest_url)
+        files = [*manifest.files, *(file for lines in manifest.children.values() for file in lines.files)]
         return {
             "resource": self.resource,
-            "manifest": destination.manifest_url,
-            "files": [destination.url_of(file.name) for file in manifest.files],
+            "manifest": folder.manifest_url,
+            "files": [folder.url_of(file.name) for file in manifest.files],
             "records": manifest.records,
-            "bytes": sum(file.bytes for table in tables for file in table.files),
-            "window": window.as_text(),
+            "bytes": sum(file.bytes for file in files),
+            "window": [bound.isoformat() if bound else None for bound in manifest.window],
+            "tries": manifest.tries,
             "requests": manifest.requests,
             "throttled": manifest.throttled,
             "seconds": manifest.seconds,
         }
 
-    def _checked_window(self) -> Window:
-        """Check what the templates rendered to, and return the window."""
+    def _extract(self, folder: Destination, context: Context) -> Manifest:
+        from coupa_provider.assets.watermark import Watermark
+        from coupa_provider.extract.run import extract_pages
+        from coupa_provider.extract.unfinished import Unfinished, fingerprint
+
+        watermark = Watermark(context, self.outlets) if self.window == "watermark" else None
+        base = watermark.read() if watermark else None
+        run, request = _run_name(context), fingerprint(self._request(context))
+        unfinished = Unfinished.find(folder, run=run, request=request)
+        if unfinished is not None and unfinished.watermark != base:
+            self.log.info("Starting over: the watermark has moved since the last try.")
+            unfinished = None
+        if unfinished is None:
+            window = self._resolve_window(context, base)
+            unfinished = Unfinished(
+                run=run, request=request, window=(window.since, window.until), watermark=base
+            )
+        window = unfinished.as_window()
+        if self.window:
+            self.log.info("%s: updated-at from %s until %s", self.resource, *window.as_text())
+        with self.hook.pages(
+            self.resource,
+            filters={**(self.filters or {}), **_id_filters(self.partition)},
+            fields=self.fields,
+            updated_since=window.since,
+            updated_until=window.until,
+            covered=unfinished.covered,
+        ) as walk:
+            try:
+                manifest = extract_pages(
+                    walk,
+                    walk.counters,
+                    folder,
+                    resource=self.resource,
+                    instance=walk.instance,
+                    file_format=self.file_format,
+                    fields=self.fields,
+                    explode=self.explode,
+                    schema=self.schema,
+                    query=walk.query,
+                    window=window,
+                    id_range=walk.id_range,
+                    unfinished=unfinished,
+                    reports=walk.reports,
+                    on_progress=self._log_progress,
+                    part_bytes=self.part_bytes,
+                )
+            finally:
+                self._count(walk.counters)
+        if watermark is not None and window.until is not None:
+            watermark.move(base, window.until)
+        return manifest
+
+    def _folder(self) -> Destination:
+        from coupa_provider.object_storage import open_folder
+
+        if self.partition is None:
+            return open_folder(self.destination)
+        return open_folder(
+            f"{str(self.destination).rstrip('/')}/{partition_folder(self.partition['number'])}"
+        )
+
+    def _request(self, context: Context) -> dict[str, Any]:
+        """What the result depends on; the next try has to want the same to go on from this one's parts."""
+        return {
+            "instance": self.hook.config.instance,
+            "resource": self.resource,
+            "filters": self.filters,
+            "fields": self.fields,
+            "file_format": self.file_format,
+            "explode": self.explode,
+            "schema": self.schema,
+            "partition": self.partition,
+            "window": self.window,
+            # A window from a watermark is made by the first try alone.
+            "bounds": None if self.window == "watermark" else self._resolve_window(context, None).as_text(),
+        }
+
+    def _resolve_window(self, context: Context, watermark: str | None) -> Window:
         from coupa_provider.extract.window import Window
 
-        for name, value in (("resource", self.resource), ("destination", str(self.destination))):
-            if not isinstance(value, str) or not value.strip():
-                raise AirflowFailException(
-                    f"{name} is empty; look at its template and at the values of this run."
+        try:
+            if self.window == "data_interval":
+                return Window.of_interval(
+                    context.get("data_interval_start"), context.get("data_interval_end")
                 )
-        if isinstance(self.destination, str) and "://" not in self.destination:
-            raise AirflowFailException(
-                f"destination {self.destination!r} is no URL. Write for instance 's3://aws_default@lake/coupa', or "
-                "'file:///data/coupa' for a folder on the worker."
+            bounds = Window.parse(self.updated_since, self.updated_until)
+            if self.window != "watermark":
+                return bounds
+            return Window.from_watermark(
+                Window.parse(watermark, None).since,
+                first=bounds.since,
+                now=datetime.now(UTC),
+                look_back=self.look_back,
+                margin=self.margin,
             )
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
+
+    def _check_arguments(self, context: Context) -> None:
+        """Check what the templates rendered to."""
+        if not isinstance(self.resource, str) or not self.resource.strip():
+            raise AirflowFailException(
+                "resource is empty; look at its template and at the values of this run."
+            )
+        folder_url("destination", self.destination)
         if self.filters and not isinstance(self.filters, Mapping):
             raise AirflowFailException(
                 f"filters must be a dict, such as {{'status[in]': ['approved']}}, not {type(self.filters).__name__}. "
@@ -186,10 +290,18 @@ class CoupaToObjectStorageOperator(BaseOperator):
                 "fields must be a list of names and one-key dicts, such as ['id', {'supplier': ['name']}]; "
                 "leave it out for what Coupa sends by default."
             )
-        try:
-            return Window.parse(self.updated_since, self.updated_until)
-        except ValueError as error:
-            raise AirflowFailException(str(error)) from None
+        if self.partition is not None and not (
+            isinstance(self.partition, Mapping) and {"number", "after", "upto"} <= self.partition.keys()
+        ):
+            raise AirflowFailException(
+                f"partition {self.partition!r} is not one of the results of CoupaPlanPartitionsOperator. Write "
+                ".expand(partition=plan.output)."
+            )
+        if self.window == "watermark" and getattr(context["ti"], "map_index", -1) >= 0:
+            raise AirflowFailException(
+                "window='watermark' does not work in a mapped task, since its instances have no lasting names to keep "
+                "a watermark each. Make a task for each resource in a loop instead."
+            )
 
     def _check_columns(self) -> None:
         from coupa_provider.extract.formats import make_format
@@ -249,7 +361,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
         for name in ("records", "requests", "throttled"):
             Stats.incr(f"coupa.{name}", getattr(counters, name), tags={"resource": self.resource})
 
-    def _note_lineage(self, instance: str, target: ObjectStoragePath) -> None:
+    def _note_lineage(self, instance: str, folder: Destination) -> None:
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
         collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
@@ -257,5 +369,35 @@ class CoupaToObjectStorageOperator(BaseOperator):
             context=self.hook, scheme="coupa", asset_kwargs={"instance": instance, "resource": self.resource}
         )
         # Without the connection id that ObjectStoragePath shows, which is no part of the place.
-        uri = f"{target.protocol or 'file'}://{target.path.rstrip('/')}"
-        collector.add_output_asset(context=target, uri=uri)
+        uri = f"{folder.url.partition('://')[0]}://{folder.root}"
+        collector.add_output_asset(context=self, uri=uri)
+
+
+def default_asset(coupa_conn_id: str, resource: str) -> Asset:
+    """Return the asset that holds the watermark of a task without outlets.
+
+    :raises ValueError: there is a template in it.
+    """
+    from airflow.providers.common.compat.assets import Asset
+
+    if not isinstance(resource, str) or "{" in resource:
+        raise ValueError(
+            "window='watermark' keeps the watermark with an outlet asset, which a templated resource cannot name: "
+            "give the operator outlets=[Asset(...)]."
+        )
+    return Asset(uri=f"coupa://{coupa_conn_id}/{resource.strip('/')}")
+
+
+def _run_name(context: Context) -> str:
+    """Name the task instance; its tries share the name."""
+    task = context["ti"]
+    return "/".join(
+        str(part) for part in (task.dag_id, task.run_id, task.task_id, getattr(task, "map_index", -1))
+    )
+
+
+def _id_filters(partition: Mapping[str, Any] | None) -> dict[str, int]:
+    if partition is None:
+        return {}
+    bounds = {"id[gt]": partition["after"], "id[lt_or_eq]": partition["upto"]}
+    return {name: bound for name, bound in bounds.items() if bound is not None}

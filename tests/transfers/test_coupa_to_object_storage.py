@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -25,12 +26,14 @@ from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorag
 from tests.extract.synthetic import page_of
 
 SINCE = datetime(2026, 11, 22, tzinfo=UTC)
+CONTEXT = {"ti": SimpleNamespace(dag_id="dag", run_id="run", task_id="extract", map_index=-1)}
 
 
 class FakeWalk:
     """A walk over given pages; an exception among them is raised."""
 
     instance = "acme.coupahost.com"
+    id_range = None
 
     def __init__(self, pages: list[Page | Exception]) -> None:
         self.pages = pages
@@ -53,8 +56,14 @@ class FakeWalk:
             yield page
 
 
+def lies_in(covered: dict[int, int], page: Page) -> bool:
+    return any(after <= page.after and page.upto <= upto for after, upto in covered.items())
+
+
 class FakeHook:
     """A hook that remembers what it was asked."""
+
+    config = SimpleNamespace(instance="acme.coupahost.com")
 
     def __init__(self, *pages: Page | Exception) -> None:
         self.walk = FakeWalk(list(pages))
@@ -62,6 +71,10 @@ class FakeHook:
         self.closed = False
 
     def pages(self, resource: str, **query: Any) -> FakeWalk:
+        covered = dict(query.pop("covered"))
+        self.walk.pages = [
+            page for page in self.walk.pages if isinstance(page, Exception) or not lies_in(covered, page)
+        ]
         self.asked.append((resource, query))
         return self.walk
 
@@ -93,7 +106,7 @@ def test_the_result_is_a_summary(tmp_path: Path, pages: list[Page]) -> None:
         updated_since="2026-11-22T00:00:00Z",
         updated_until="",
     )
-    result = task.execute({})
+    result = task.execute(CONTEXT)
     assert json.loads(json.dumps(result)) == result
     seconds, size = result.pop("seconds"), result.pop("bytes")
     assert 0 <= seconds < 60
@@ -103,6 +116,7 @@ def test_the_result_is_a_summary(tmp_path: Path, pages: list[Page]) -> None:
         "manifest": f"file://{tmp_path}/lake/_manifest.json",
         "files": [f"file://{tmp_path}/lake/part-00000.parquet"],
         "records": 2,
+        "tries": 1,
         "window": ["2026-11-22T00:00:00+00:00", None],
         "requests": 1,
         "throttled": 0,
@@ -141,7 +155,7 @@ def test_lines_and_types_of_ones_own(
         schema={"plant-code": "string", "custom-fields[budget]": "decimal(18,2)"},
     )
     with caplog.at_level(logging.INFO):
-        result = task.execute({})
+        result = task.execute(CONTEXT)
     text = caplog.text + capsys.readouterr().out
     manifest = Manifest.from_json((tmp_path / "lake" / "_manifest.json").read_bytes())
     assert {name: child.records for name, child in manifest.children.items()} == {
@@ -176,14 +190,14 @@ def test_lines_and_types_of_ones_own(
 def test_columns_that_cannot_be_fail_at_once(arguments: dict, message: str) -> None:
     hook = FakeHook()
     with pytest.raises(AirflowFailException, match=message):
-        operator(hook, resource="invoices", **arguments).execute({})
+        operator(hook, resource="invoices", **arguments).execute(CONTEXT)
     assert hook.asked == []
 
 
 def test_destination_may_be_a_path_object(tmp_path: Path, pages: list[Page]) -> None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    result = operator(FakeHook(*pages), destination=ObjectStoragePath(f"file://{tmp_path}/lake/")).execute({})
+    result = operator(FakeHook(*pages), destination=ObjectStoragePath(f"file://{tmp_path}/lake/")).execute(CONTEXT)
     assert result["manifest"] == f"file://{tmp_path}/lake/_manifest.json"
 
 
@@ -193,7 +207,7 @@ def test_what_happened_is_logged(
     odd = page_of({"id": 3, "name": ["a list"]})
     task = operator(FakeHook(*pages, odd), destination=f"file://{tmp_path}")
     with caplog.at_level(logging.INFO):
-        task.execute({})
+        task.execute(CONTEXT)
     text = caplog.text + capsys.readouterr().out  # Airflow 3.3 logs past the standard library
     assert "suppliers: sort ignored by Coupa: walked by bisection" in text
     assert "no column for plant-code, kept in _extra" in text
@@ -212,7 +226,7 @@ def test_templates_are_rendered(tmp_path: Path, pages: list[Page]) -> None:
         updated_since="{{ start }}",
         updated_until="{{ end or '' }}",
     )
-    context = {"name": "suppliers", "ds": "2026-11-22", "start": SINCE, "end": None}
+    context = CONTEXT | {"name": "suppliers", "ds": "2026-11-22", "start": SINCE, "end": None}
     task.render_template_fields(context)
     result = task.execute(context)
     assert result["manifest"] == f"file://{tmp_path}/2026-11-22/_manifest.json"
@@ -244,7 +258,7 @@ def test_wrong_values_fail_the_task_without_retries(arguments: dict[str, Any], m
 
     hook = FakeHook()
     with pytest.raises(AirflowFailException, match=message):
-        operator(hook, **arguments).execute({})
+        operator(hook, **arguments).execute(CONTEXT)
     assert hook.asked == []
 
 
@@ -266,9 +280,11 @@ def test_only_what_a_retry_can_mend_is_retried(
 
     hook = FakeHook(*pages, error)
     with pytest.raises(AirflowFailException if final else type(error), match=str(error)):
-        operator(hook, destination=f"file://{tmp_path}/lake").execute({})
+        operator(hook, destination=f"file://{tmp_path}/lake").execute(CONTEXT)
     assert hook.closed
-    assert list((tmp_path / "lake").glob("*")) == []
+    # What may pass is kept for the next try, where nobody takes it for an extract.
+    kept = isinstance(error, (errors.CoupaRetryableError, errors.CoupaCredentialsError, RuntimeError))
+    assert [path.name for path in (tmp_path / "lake").glob("*")] == (["_unfinished"] if kept else [])
 
 
 @pytest.fixture
@@ -288,13 +304,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 def test_what_was_done_is_counted(counted: dict[str, int], tmp_path: Path, pages: list[Page]) -> None:
     hook = FakeHook(*pages)
     hook.walk.counters = Counters(records=2, requests=3, throttled=1)
-    operator(hook, destination=f"file://{tmp_path}").execute({})
+    operator(hook, destination=f"file://{tmp_path}").execute(CONTEXT)
     assert counted == {"coupa.records": 2, "coupa.requests": 4, "coupa.throttled": 1}
 
 
 def test_a_failed_try_is_counted_too(counted: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
-        operator(FakeHook(RuntimeError()), destination=f"file://{tmp_path}").execute({})
+        operator(FakeHook(RuntimeError()), destination=f"file://{tmp_path}").execute(CONTEXT)
     assert counted == {"coupa.records": 0, "coupa.requests": 1, "coupa.throttled": 0}
 
 
@@ -313,7 +329,7 @@ def test_lineage_names_the_resource_and_the_folder(
     monkeypatch.setattr(
         "airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", lambda: Collector()
     )
-    operator(FakeHook(*pages), destination=f"file://{tmp_path}/lake").execute({})
+    operator(FakeHook(*pages), destination=f"file://{tmp_path}/lake").execute(CONTEXT)
     assert collected == [
         (
             "input",
@@ -365,7 +381,7 @@ def test_an_extract_from_the_emulator_is_complete(tmp_path: Path) -> None:
         results = {
             file_format: operator(
                 resource="invoices", destination=f"file://{tmp_path}/{file_format}", file_format=file_format
-            ).execute({})
+            ).execute(CONTEXT)
             for file_format in ("parquet", "ndjson", "csv")
         }
         assert coupa.client_secret not in json.dumps(results)
@@ -397,7 +413,7 @@ def test_wrong_credentials_fail_the_task_and_show_no_secret(tmp_path: Path) -> N
     with emulated(seed=7, sizes={"invoices": 5}) as coupa:
         coupa.add_client(coupa.client_id, "another-secret")
         with pytest.raises(AirflowFailException) as caught:
-            operator(resource="invoices", destination=f"file://{tmp_path}/lake").execute({})
+            operator(resource="invoices", destination=f"file://{tmp_path}/lake").execute(CONTEXT)
     assert coupa.client_secret not in str(caught.value)
     assert not (tmp_path / "lake" / "_manifest.json").exists()
 
@@ -438,32 +454,30 @@ def test_an_extract_to_s3(s3: Any) -> None:
 
     url = "s3://aws_default@lake/coupa/invoices"
     with emulated(seed=7, sizes={"invoices": 120}):
-        result = operator(resource="invoices", destination=url).execute({})
+        result = operator(resource="invoices", destination=url).execute(CONTEXT)
         assert result["manifest"] == f"{url}/_manifest.json"
         assert keys_of(s3, "coupa/invoices/") == ["_manifest.json", "part-00000.parquet"]
         manifest = Manifest.from_json(ObjectStoragePath(result["manifest"]).read_bytes())
         with ObjectStoragePath(result["files"][0]).open("rb") as file:
             assert pq.read_table(file).num_rows == 120 == manifest.records
         # The next run brings fewer parts in another format: nothing of the first is left.
-        operator(resource="suppliers", destination=url, file_format="ndjson").execute({})
+        operator(resource="suppliers", destination=url, file_format="ndjson").execute(CONTEXT)
         assert keys_of(s3, "coupa/invoices/") == ["_manifest.json", "part-00000.ndjson"]
 
 
-def test_a_failed_extract_to_s3_leaves_nothing(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from coupa_provider.extract import run
-
+def test_a_failed_extract_to_s3_is_gone_on_with(s3: Any) -> None:
     url = "s3://aws_default@lake/coupa/broken"
-    monkeypatch.setitem(run.extract_pages.__kwdefaults__, "part_bytes", 50)
     pages = [page_of({"id": n, "name": "x" * 50}) for n in range(4)]
     with pytest.raises(RuntimeError):
-        operator(FakeHook(*pages, RuntimeError("boom")), destination=url).execute({})
-    assert keys_of(s3, "coupa/broken/") == []
+        operator(FakeHook(*pages[:3], RuntimeError("boom")), destination=url, part_bytes=50).execute(CONTEXT)
+    assert {key.partition("/")[0] for key in keys_of(s3, "coupa/broken/")} == {"_unfinished"}
     assert s3.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
-    operator(FakeHook(*pages), destination=url).execute({})
+    result = operator(FakeHook(*pages), destination=url, part_bytes=50).execute(CONTEXT)
+    assert (result["tries"], result["records"]) == (2, 4)
     assert keys_of(s3, "coupa/broken/") == ["_manifest.json", *(f"part-0000{n}.parquet" for n in range(4))]
 
 
 def test_a_run_without_records_leaves_an_empty_part_on_s3(s3: Any) -> None:
-    result = operator(FakeHook(), destination="s3://aws_default@lake/empty", file_format="ndjson").execute({})
+    result = operator(FakeHook(), destination="s3://aws_default@lake/empty", file_format="ndjson").execute(CONTEXT)
     assert result["records"] == result["bytes"] == 0
     assert keys_of(s3, "empty/") == ["_manifest.json", "part-00000.ndjson"]
