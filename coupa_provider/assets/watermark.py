@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException
 
 from coupa_provider.extract.window import Window
+from coupa_provider.hooks.variable import variable_class
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -91,13 +92,11 @@ class Watermark:
 
 
 def _read_variable(key: str) -> str | None:
-    from airflow.providers.common.compat.sdk import Variable
-
-    value: str | None = Variable.get(key, None)
+    value: str | None = variable_class().get(key, None)
     return value
 
 
 def _write_variable(key: str, value: str, task: str) -> None:
-    from airflow.providers.common.compat.sdk import Variable
-
-    Variable.set(key, value, description=f"Up to where {task} has extracted; set it back to extract again")
+    variable_class().set(
+        key, value, description=f"Up to where {task} has extracted; set it back to extract again"
+    )

@@ -19,6 +19,8 @@ from coupa_provider.extract.table import TableDecoder
 
 _BATCH_ROWS = 16 * 1024
 _CHUNK_BYTES = 1024 * 1024
+#: A row may not be longer than this.
+_CSV_BLOCK_BYTES = 16 * 1024 * 1024
 
 
 class ManifestReader:
@@ -83,11 +85,13 @@ class ManifestReader:
             options = pyarrow.csv.ConvertOptions(
                 column_types=schema,
                 include_columns=wanted,
+                null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             )
             parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
-            yield from pyarrow.csv.open_csv(source, parse_options=parsing, convert_options=options)
+            reading = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+            yield from pyarrow.csv.open_csv(source, reading, parsing, options)
         else:
             decoder = TableDecoder(schema_of(self.manifest.resource))
             while lines := source.readlines(_CHUNK_BYTES):

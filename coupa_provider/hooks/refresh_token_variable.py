@@ -11,12 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import sys
-from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from coupa_provider.client.config import CoupaConfig
+from coupa_provider.hooks.variable import variable_class
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class RefreshTokenVariable:
 
     def load(self) -> str | None:
         """Return the kept token, None where there is none."""
-        value = _variable().get(self.key, None)
+        value = variable_class().get(self.key, None)
         if not value:
             return None
         try:
@@ -56,15 +55,6 @@ class RefreshTokenVariable:
     def save(self, token: str) -> None:
         """Keep a token in place of the one before."""
         value = self._cipher.encrypt(token.encode()).decode()
-        _variable().set(self.key, value, description="Refresh token of Coupa, kept by airflow-provider-coupa")
-
-
-def _variable() -> Any:
-    """Return the Variable class that works here: tasks ask their supervisor, servers the database."""
-    if hasattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS"):
-        from airflow.providers.common.compat.sdk import Variable
-
-        return Variable
-    from airflow.models.variable import Variable as VariableModel
-
-    return VariableModel
+        variable_class().set(
+            self.key, value, description="Refresh token of Coupa, kept by airflow-provider-coupa"
+        )

@@ -189,7 +189,8 @@ class CoupaToObjectStorageOperator(BaseOperator):
             )
         window = unfinished.as_window()
         if self.window:
-            self.log.info("%s: updated-at from %s until %s", self.resource, *window.as_text())
+            since, until = window.as_text()
+            self.log.info("%s: updated-at from %s until %s", self.resource, since or "the beginning", until)
         with self.hook.pages(
             self.resource,
             filters={**(self.filters or {}), **_id_filters(self.partition)},
