@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
+from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest import Manifest
 from coupa_provider.operators.coupa import CoupaMarkExportedOperator, CoupaSweepDeletionsOperator
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
+from tests.extract.landed import land_records
 
 LANDED = {"updated-at": "2026-11-20T08:00:00-08:00", "created-at": "2026-11-20T08:00:00-08:00"}
 
@@ -49,13 +52,12 @@ def coupa(emulator_of_module, monkeypatch):
 
 @pytest.fixture
 def extracted(coupa, tmp_path) -> dict[str, Any]:
-    """The result of an extract of all invoices."""
-    return CoupaToObjectStorageOperator(
-        task_id="extract",
-        resource="invoices",
-        fields=["id", "exported", "updated-at"],
-        destination=f"file://{tmp_path}/extract",
-    ).execute({})
+    """What the task that extracted all invoices hands on."""
+    from coupa_provider.hooks.coupa import CoupaHook
+
+    folder = Destination(LocalFileSystem(), f"{tmp_path}/extract", f"file://{tmp_path}/extract")
+    extract = land_records(folder, CoupaHook().get_conn())
+    return {"manifest": extract.folder.manifest_url, "records": extract.manifest.records}
 
 
 def mark(**arguments) -> CoupaMarkExportedOperator:
@@ -286,7 +288,7 @@ def test_the_arguments_are_those_described(name, operator):
         assert (templated == "yes") == (key in operator.template_fields)
 
 
-def test_all_of_it_on_s3(coupa, monkeypatch):
+def test_all_of_it_on_s3(coupa, extracted, tmp_path, monkeypatch):
     """A try that fails half-way and one that goes on, with files and journal in a bucket."""
     server_module = pytest.importorskip("moto.server")
     boto3 = pytest.importorskip("boto3")
@@ -300,30 +302,28 @@ def test_all_of_it_on_s3(coupa, monkeypatch):
     host, port = server.get_host_and_port()
     url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys).create_bucket(Bucket="lake")
+    bucket = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    bucket.create_bucket(Bucket="lake")
     place = {"endpoint_url": url, "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": place}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
     try:
         root = "s3://aws_default@lake/coupa"
-        extracted = CoupaToObjectStorageOperator(
-            task_id="extract",
-            resource="invoices",
-            fields=["id", "updated-at"],
-            destination=f"{root}/invoices",
-        ).execute({})
+        for file in (tmp_path / "extract").iterdir():
+            bucket.upload_file(str(file), "lake", f"coupa/invoices/{file.name}")
+        landed = f"{root}/invoices"
         coupa.configure(faults={"always": True, "kinds": ["503"], "methods": ["PUT"], "after": 70})
-        task = mark(manifest=extracted)
+        task = mark(manifest=landed)
         task.hook = CoupaHook(retry=RetryPolicy(attempts=2, first_delay=0.01))
         with pytest.raises(CoupaUnavailableError):
             task.execute({})
         assert 0 < len(coupa.writes()) <= 70
         coupa.configure(faults=None)
-        result = run(mark(manifest=extracted))
+        result = run(mark(manifest=landed))
         assert (result["marked"], result["already"]) == (120, 0)
         assert result["journal"].startswith(f"{root}/invoices/_exported/")
         assert set(coupa.writes().values()) == {1}
         assert len(coupa.writes()) == 120
-        assert run(sweep(manifest=extracted, destination=f"{root}/gone"))["deleted"] == 0
+        assert run(sweep(manifest=landed, destination=f"{root}/gone"))["deleted"] == 0
     finally:
         server.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 
 import pytest
@@ -16,11 +15,10 @@ from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import ManifestReader
-from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
+from tests.extract.landed import land_records
 
 #: Fails and tries again without a wait that a test would notice.
 QUICK = RetryPolicy(attempts=8, first_delay=0.01, longest_delay=0.05)
-FIELDS = ["id", "exported", "updated-at"]
 
 
 @pytest.fixture(scope="module")
@@ -73,23 +71,16 @@ def client(coupa):
 
 
 @pytest.fixture
-def land(tmp_path, monkeypatch):
+def land(tmp_path, client):
     """Extract what is not exported yet: ``land(coupa)``; returns the extract."""
     numbers = itertools.count()
 
-    def landing(coupa, resource="invoices", **arguments) -> ManifestReader:
-        connection = {
-            "conn_type": "coupa", "host": coupa.url, "login": coupa.client_id, "password": coupa.client_secret,
-            "extra": {"requests_per_second": 2000},
-        }  # fmt: skip
-        monkeypatch.setenv("AIRFLOW_CONN_COUPA_DEFAULT", json.dumps(connection))
-        folder = arguments.pop("folder", None) or tmp_path / f"extract{next(numbers)}"
-        arguments = {"filters": {"exported": False}, "fields": FIELDS} | arguments
-        CoupaToObjectStorageOperator(
-            task_id="extract", resource=resource, destination=f"file://{folder}", **arguments
-        ).execute({})
+    def landing(coupa, resource="invoices", *, folder=None, **asked) -> ManifestReader:
+        folder = folder or tmp_path / f"extract{next(numbers)}"
+        place = Destination(LocalFileSystem(), str(folder), f"file://{folder}")
+        extract = land_records(place, client, resource, **{"filters": {"exported": False}, **asked})
         coupa.reset_seen()
-        return ManifestReader(Destination(LocalFileSystem(), str(folder), f"file://{folder}"))
+        return extract
 
     return landing
 
