@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from coupa_provider.client import pacing
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.extract.destination import Destination
@@ -34,6 +35,7 @@ def emulator_of_module():
 @pytest.fixture
 def coupa(emulator_of_module, monkeypatch):
     forget_tokens()
+    pacing._pacers.clear()
     emulator_of_module.reset()
     emulator_of_module.add_client(emulator_of_module.client_id, emulator_of_module.client_secret)
     emulator_of_module.load(

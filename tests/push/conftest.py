@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from coupa_provider.client import pacing
 from coupa_provider.client.blocking import BlockingClient
 from coupa_provider.client.config import CoupaConfig
 from coupa_provider.client.retry import RetryPolicy
@@ -31,6 +32,7 @@ def emulator_of_module():
 def coupa(emulator_of_module):
     """The module's emulator with 300 invoices that nobody exported, and 20 that somebody did."""
     forget_tokens()
+    pacing._pacers.clear()
     emulator_of_module.reset()
     emulator_of_module.add_client(emulator_of_module.client_id, emulator_of_module.client_secret)
     fill(emulator_of_module, 300)
