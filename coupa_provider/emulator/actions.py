@@ -6,7 +6,6 @@ of payments and allocations.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from coupa_provider.emulator.answers import JSON, Answer, Refusal, errors_answer, not_found
@@ -14,7 +13,6 @@ from coupa_provider.emulator.exported import set_exported
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.payloads import PayloadError, read_json_payload
 from coupa_provider.emulator.routes import Target
-from coupa_provider.emulator.stamps import render_instant
 from coupa_provider.emulator.store import Record, encode
 from coupa_provider.emulator.xml import singular
 
@@ -82,7 +80,7 @@ def _move_run(
         payload = read_json_payload(content_type, body, (), unwrap=False)
     except PayloadError as error:
         raise Refusal(errors_answer(error.status, key, [str(error)], as_xml)) from None
-    now = _now(instance)
+    now = instance.stamp()
     record["status"] = _RUN_STATUS[action]
     if action == "finish" and record.get("integration-errors"):
         record["status"] = "errored"
@@ -107,12 +105,8 @@ def _record(instance: Instance, target: Target, as_xml: bool) -> Record:
 
 
 def _keep(instance: Instance, target: Target, record: Record) -> None:
-    record["updated-at"] = _now(instance)
+    record["updated-at"] = instance.stamp()
     instance.store.put(target.resource.path, record)
-
-
-def _now(instance: Instance) -> str:
-    return render_instant(int(time.time()), instance.seeder.world.zone)
 
 
 def download(instance: Instance, target: Target, record: Record, key: str, as_xml: bool) -> Answer:

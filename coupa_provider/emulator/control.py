@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -54,6 +55,16 @@ def control_routes(instance: Instance) -> list[Route]:
 
     async def drift(request: Request) -> Response:
         return JSONResponse(instance.drift_log.report())
+
+    async def clock(request: Request) -> Response:
+        if request.method == "POST":
+            given = await _object(request)
+            if "now" in given:
+                instance.clock.set(None if given["now"] is None else _instant(given["now"]))
+            if "advance" in given:
+                instance.advance(_seconds(given["advance"]))
+        now = datetime.fromtimestamp(instance.clock.now(), UTC)
+        return JSONResponse({"now": now.isoformat(), "is_set": instance.clock.is_set})
 
     async def revoke_tokens(request: Request) -> Response:
         return JSONResponse({"revoked": instance.authority.revoke_tokens()})
@@ -107,6 +118,8 @@ def control_routes(instance: Instance) -> list[Route]:
         ("GET", "/ids/{resource:path}", ids),
         ("GET", "/record/{resource:path}/{record_id:int}", record),
         ("GET", "/drift", drift),
+        ("GET", "/clock", clock),
+        ("POST", "/clock", clock),
         ("POST", "/revoke_tokens", revoke_tokens),
         ("POST", "/clients", clients),
         ("POST", "/refresh_tokens", refresh_tokens),
@@ -115,6 +128,19 @@ def control_routes(instance: Instance) -> list[Route]:
     return [
         Route(f"/_emulator{path}", _refusing(handler), methods=[method]) for method, path, handler in table
     ]
+
+
+def _instant(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise SettingError(f"{value!r} is no time, as 2026-03-30T02:00:00Z") from None
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise SettingError("advance is a number of seconds")
+    return float(value)
 
 
 async def _object(request: Request) -> dict[str, Any]:

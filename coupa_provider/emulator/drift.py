@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from typing import Any
@@ -63,7 +64,19 @@ class Drifter:
         self._log = log
         self._random = random.Random(drift.seed)  # noqa: S311 - a repeatable choice is wanted
         self._owed = dict.fromkeys(_EVENTS, 0.0)
+        self._rates = {
+            "inserted": drift.inserts_per_s,
+            "updated": drift.updates_per_s,
+            "deleted": drift.deletes_per_s,
+            "exported": drift.exports_per_s,
+            "silently_updated": drift.silent_updates_per_s,
+        }
         self._ids = store.ids(drift.resource)
+
+    def seconds_to_next(self) -> float:
+        """Return how long nothing will be due; at least a second, since times have whole seconds."""
+        waits = [(1 - self._owed[event]) / rate for event, rate in self._rates.items() if rate]
+        return max(1.0, min(waits, default=math.inf))
 
     def advance(self, seconds: float, now: float) -> None:
         """Do what is due.
@@ -71,14 +84,7 @@ class Drifter:
         :param seconds: time since the last call.
         :param now: seconds since 1970.
         """
-        rates = {
-            "inserted": self.drift.inserts_per_s,
-            "updated": self.drift.updates_per_s,
-            "deleted": self.drift.deletes_per_s,
-            "exported": self.drift.exports_per_s,
-            "silently_updated": self.drift.silent_updates_per_s,
-        }
-        for event, rate in rates.items():
+        for event, rate in self._rates.items():
             self._owed[event] = min(self._owed[event] + rate * seconds, _MOST_AT_ONCE)
             while self._owed[event] >= 1:
                 self._owed[event] -= 1

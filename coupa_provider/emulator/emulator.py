@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -211,6 +212,24 @@ class Emulator:
         """
         return self._instance.issue_refresh_token(client_id, scopes)
 
+    def set_clock(self, instant: datetime | None) -> None:
+        """Stamp records with another time than the real one, and let drift go on only by :meth:`advance`.
+
+        :param instant: the time to show, with a zone; it stands still. None for the real time.
+        """
+        self._instance.clock.set(instant)
+
+    def advance(self, seconds: float) -> None:
+        """Move a clock that was set forward; drift happens on the way, each change at its own time.
+
+        :param seconds: how far.
+        """
+        self._instance.advance(seconds)
+
+    def now(self) -> datetime:
+        """Return the time that records are stamped with, in UTC."""
+        return datetime.fromtimestamp(self._instance.clock.now(), UTC)
+
     def reset(self) -> None:
-        """Go back to the state at the start: records, settings, counts. Clients and tokens stay."""
+        """Go back to the state at the start: records, settings, clock, counts. Clients and tokens stay."""
         self._instance.reset()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
 from coupa_provider.emulator.instance import Instance
-from coupa_provider.emulator.stamps import render_instant
 from coupa_provider.emulator.store import Record
 
 
@@ -17,7 +14,7 @@ def set_exported(instance: Instance, path: str, record: Record, exported: bool) 
     :param record: the record.
     :param exported: the flag's new value.
     """
-    now = render_instant(int(time.time()), instance.seeder.world.zone)
+    now = instance.stamp()
     record["exported"] = exported
     if "last-exported-at" in record and exported:
         record["last-exported-at"] = now

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from coupa_provider.emulator.attributes import readable_attributes
+from coupa_provider.emulator.clock import Clock
 from coupa_provider.emulator.drift import Drifter, DriftLog
 from coupa_provider.emulator.faults import FaultPlan
 from coupa_provider.emulator.oauth import Authority
@@ -76,6 +77,7 @@ class Instance:
         self.client_secret = client_secret
         self.observed = Observed()
         self.drift_log = DriftLog()
+        self.clock = Clock()
         self.limiter = RateLimiter()
         self.uploads: dict[tuple[str, int], Upload] = {}
         self.reset()
@@ -86,8 +88,9 @@ class Instance:
         return self.seeder.rows(path), self.seeder.maker(path).own_names
 
     def reset(self) -> None:
-        """Go back to the state at the start: records, settings, counts. Clients and tokens stay."""
+        """Go back to the state at the start: records, settings, clock, counts. Clients and tokens stay."""
         self.store.reset()
+        self.clock.set(None)
         self.limiter = RateLimiter()
         self.observed.reset()
         self.drift_log.reset()
@@ -187,7 +190,7 @@ class Instance:
         :param given: attributes that are known.
         :return: the record with an id.
         """
-        now = render_instant(int(time.time()), self.seeder.world.zone)
+        now = self.stamp()
         record: dict[str, Any] = dict.fromkeys(("id", "created-at", "updated-at"))
         for name, attribute in readable_attributes(resource.type).items():
             record[name] = [] if attribute.base == "list" else None
@@ -204,12 +207,34 @@ class Instance:
         self._lines += 1
         return _FIRST_LINE_ID + self._lines
 
+    def stamp(self) -> str:
+        """Return the time now as Coupa prints it."""
+        return render_instant(int(self.clock.now()), self.seeder.world.zone)
+
     def tick(self, seconds: float) -> None:
-        """Let drift go on.
+        """Let drift go on, unless a test has set the clock.
 
         :param seconds: time since the last tick.
         """
-        now = time.time()
+        if not self.clock.is_set:
+            self._drift(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock, and let drift happen on the way, each change at its own time.
+
+        :param seconds: how far.
+        :raises SettingError: when the clock was not set before, or would go back.
+        """
+        while True:
+            step = min([seconds, *(drifter.seconds_to_next() for drifter in self.drifters)])
+            self.clock.advance(step)
+            self._drift(step)
+            seconds -= step
+            if seconds <= 0:
+                return
+
+    def _drift(self, seconds: float) -> None:
+        now = self.clock.now()
         for drifter in self.drifters:
             drifter.advance(seconds, now)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,7 +15,7 @@ from coupa_provider.emulator.query import ListQuery, order_kind
 from coupa_provider.emulator.references import References
 from coupa_provider.emulator.routes import Target
 from coupa_provider.emulator.rules import INITIAL, OWNED_TYPES, REQUIRED, unique_keys
-from coupa_provider.emulator.stamps import parse_instant, render_instant
+from coupa_provider.emulator.stamps import parse_instant
 from coupa_provider.emulator.store import Record, fold
 from coupa_provider.emulator.xml import singular
 from coupa_provider.resources import Attribute, attributes_of_type
@@ -46,7 +45,7 @@ class Writer:
         self._key = singular(target.resource.xml_root)
         self._as_xml = as_xml
         self._errors: list[str] = []
-        self._now = render_instant(int(time.time()), self._zone)
+        self._now = instance.stamp()
 
     def create(self, content_type: str | None, body: bytes) -> int:
         """Make a record.
