@@ -165,28 +165,29 @@ class Walk:
     async def _walk(self) -> None:
         if not self._gaps:
             return
-        # The first page is asked for as all later ones are, so that it shows how Coupa takes such a query.
-        (low, high), *others = self._gaps
+        # The first page is asked for as if nothing were covered: only so it shows how Coupa takes such a query, and
+        # whether it gives fewer records a page. A range with little left could not tell.
+        low, high = self.id_range
         first = await self._fetch(low, high)
         await self._check_filters(first)
         if not first.full and not await self._capped(first, high):
-            await self._emit(first.in_order())
-            if not others:
-                return
-            gaps = others
-        elif not first.rising:
+            page = first.in_order()
+        elif first.rising:
+            page = replace(first.page, upto=first.page.ids[-1])
+        else:
             await self._walk_unsorted(first)
             return
-        else:
-            last = first.page.ids[-1]
-            await self._emit(replace(first.page, upto=last))
-            gaps = [(last, high), *others]
+        for piece in _pieces(page, self._gaps):
+            await self._emit(piece)
+        gaps = [(max(after, page.upto), upto) for after, upto in self._gaps if upto > page.upto]
+        if not gaps:
+            return
         # What comes above the highest id is read at the end, for rows born during the walk.
         open_after, end = gaps.pop()
-        top = await self._highest_id(open_after, met=max(first.page.ids, default=0))
+        top = min(await self._highest_id(open_after, met=page.ids[-1]), end)
         if top > open_after:
             gaps.append((open_after, top))
-        density = density_of(first.page.ids, low) if first.page.ids else 1.0
+        density = density_of(page.ids, low)
         if gaps:
             self._spans = self._plan(gaps, density)
             async with asyncio.TaskGroup() as tasks:
@@ -250,7 +251,7 @@ class Walk:
         known = max(first.page.ids)
         # Rows born meanwhile stand above the top of before.
         while True:
-            top = await self._top_by_probing(max(low, known))
+            top = min(await self._top_by_probing(max(low, known)), end)
             if top > low:
                 gaps.append((low, top))
             if not gaps:
@@ -438,6 +439,17 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _pieces(page: Page, gaps: Sequence[IdRange]) -> list[Page]:
+    """Return what a page says of the ranges that are not covered yet."""
+    pieces = []
+    for after, upto in gaps:
+        after, upto = max(after, page.after), min(upto, page.upto)
+        if after < upto:
+            first, last = bisect_right(page.ids, after), bisect_right(page.ids, upto)
+            pieces.append(Page(page.records[first:last], page.ids[first:last], after, upto))
+    return pieces
 
 
 def _cut(page: Page, upto: int) -> Page:
