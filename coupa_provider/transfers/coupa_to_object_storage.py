@@ -178,14 +178,14 @@ class CoupaToObjectStorageOperator(BaseOperator):
         watermark = Watermark(context, self.outlets) if self.window == "watermark" else None
         base = watermark.read() if watermark else None
         run, request = _run_name(context), fingerprint(self._request(context))
-        unfinished = Unfinished.find(folder, run=run, request=request)
+        unfinished = Unfinished.find(folder, run=run, request=request) if run else None
         if unfinished is not None and unfinished.watermark != base:
             self.log.info("Starting over: the watermark has moved since the last try.")
             unfinished = None
         if unfinished is None:
             window = self._resolve_window(context, base)
             unfinished = Unfinished(
-                run=run, request=request, window=(window.since, window.until), watermark=base
+                run=run or "", request=request, window=(window.since, window.until), watermark=base
             )
         window = unfinished.as_window()
         if self.window:
@@ -213,7 +213,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
                     query=walk.query,
                     window=window,
                     id_range=walk.id_range,
-                    unfinished=unfinished,
+                    unfinished=unfinished if run else None,
                     reports=walk.reports,
                     on_progress=self._log_progress,
                     part_bytes=self.part_bytes,
@@ -298,7 +298,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
                 f"partition {self.partition!r} is not one of the results of CoupaPlanPartitionsOperator. Write "
                 ".expand(partition=plan.output)."
             )
-        if self.window == "watermark" and getattr(context["ti"], "map_index", -1) >= 0:
+        if self.window == "watermark" and getattr(context.get("ti"), "map_index", -1) >= 0:
             raise AirflowFailException(
                 "window='watermark' does not work in a mapped task, since its instances have no lasting names to keep "
                 "a watermark each. Make a task for each resource in a loop instead."
@@ -389,12 +389,13 @@ def default_asset(coupa_conn_id: str, resource: str) -> Asset:
     return Asset(uri=f"coupa://{coupa_conn_id}/{resource.strip('/')}")
 
 
-def _run_name(context: Context) -> str:
-    """Name the task instance; its tries share the name."""
-    task = context["ti"]
-    return "/".join(
-        str(part) for part in (task.dag_id, task.run_id, task.task_id, getattr(task, "map_index", -1))
-    )
+def _run_name(context: Context) -> str | None:
+    """Name the task instance; its tries share the name. None where nobody will try again."""
+    task = context.get("ti")
+    if task is None:  # called from a script or a notebook
+        return None
+    parts = (task.dag_id, task.run_id, task.task_id, getattr(task, "map_index", -1))
+    return "/".join(str(part) for part in parts)
 
 
 def _id_filters(partition: Mapping[str, Any] | None) -> dict[str, int]:
