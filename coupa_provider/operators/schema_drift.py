@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from coupa_provider.extract import SCHEMA_CHANGES
 from coupa_provider.operators.urls import manifest_url
@@ -99,7 +99,7 @@ class CoupaSchemaDriftOperator(BaseOperator):
             log(line)
         if failing:
             if self.do_xcom_push:
-                context["ti"].xcom_push(key=XCOM_RETURN_KEY, value=result)
+                context["ti"].xcom_push(key="return_value", value=result)
             shown = "; ".join(" ".join(str(change).split()) for change in failing[:5])
             raise AirflowFailException(
                 f"{diff.resource}: {len(failing)} change(s) that fail_on names: {shown}"
