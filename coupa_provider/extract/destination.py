@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 #: Begin with an underscore: Arrow, Spark and others that read a whole folder pass over such names.
 MANIFEST_NAME = "_manifest.json"
 UNFINISHED = "_unfinished"
+NOTE_NAME = "progress.json"
 _OWN_NAME = re.compile(
     r"\.?(?:(?:[a-z0-9][a-z0-9_]*/)?part-\d{5,}\.(?:ndjson|parquet|csv)|_manifest\.json)(?:\.tmp)?"
 )
@@ -167,15 +168,15 @@ class Publication:
         """
         self._files[name] = (stored, size)
 
-    def note(self, name: str, content: bytes) -> None:
-        """Write a small file beside those that are not published yet.
+    def note(self, content: bytes) -> None:
+        """Write down which files a later try may adopt.
 
         :raises ExtractError: a run that began later writes to the same folder.
         """
         self._claim()
-        staged = self.stage(name)
+        staged = self.stage(NOTE_NAME)
         staged.write_bytes(content)
-        self._move(staged, f"{UNFINISHED}/{name}")
+        self._move(staged, f"{UNFINISHED}/{NOTE_NAME}")
 
     def publish(self, manifest: bytes) -> None:
         """Give all files their names and write the manifest.
@@ -215,22 +216,28 @@ class Publication:
         staged = self.stage(_WRITER)
         staged.write_text(self._writer)
         self._move(staged, f"{UNFINISHED}/{_WRITER}")
-        in_use = {stored.rsplit("/", 1)[0] for stored, _ in self._files.values()}
-        folders = {"/".join(folder.split("/")[:2]) for folder in in_use} | {self._stored("")}
+        in_use = {"/".join(stored.split("/")[:2]) for stored, _ in self._files.values()}
+        if in_use:
+            in_use.add(f"{UNFINISHED}/{NOTE_NAME}")  # until there is a newer one
+        in_use |= {self._stored(""), f"{UNFINISHED}/{_WRITER}"}
         fs = self.destination.fs
         fs.invalidate_cache()
         for path in fs.ls(self.destination.path_of(UNFINISHED), detail=False):
             name = f"{UNFINISHED}/{str(path).rstrip('/').rsplit('/', 1)[-1]}"
-            if name != f"{UNFINISHED}/{_WRITER}" and name not in folders:
+            if name not in in_use:
                 fs.rm(self.destination.path_of(name), recursive=True)
 
     def _check_alone(self) -> None:
-        try:
-            writer = self.destination.fs.cat_file(self.destination.path_of(f"{UNFINISHED}/{_WRITER}"))
-        except FileNotFoundError:
-            writer = b""
-        if writer != self._writer.encode():
+        if self._last_writer() != self._writer:
             raise self._not_alone("it began later")
+
+    def _last_writer(self) -> str | None:
+        """Return which run claimed the folder last; None where none is under way."""
+        try:
+            writer: bytes = self.destination.fs.cat_file(self.destination.path_of(f"{UNFINISHED}/{_WRITER}"))
+        except FileNotFoundError:
+            return None
+        return writer.decode()
 
     def _not_alone(self, sign: str) -> ExtractError:
         return ExtractError(
@@ -263,11 +270,13 @@ class Publication:
     def _withdraw(self) -> None:
         if not self._claimed and not self._local:
             return
-        try:
-            self._check_alone()
-            left = UNFINISHED
-        except ExtractError:
-            left = self._stored("")
+        left = self._stored("")
+        if self._claimed:
+            writer = self._last_writer()
+            if writer == self._writer:
+                left = UNFINISHED
+            elif writer is not None:
+                return  # it may have adopted what this run put, and clears up in the end
         try:
             self.destination.fs.invalidate_cache()
             if self.destination.fs.exists(self.destination.path_of(left)):

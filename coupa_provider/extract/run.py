@@ -20,7 +20,7 @@ from coupa_provider.extract.lines import LineTable, make_children
 from coupa_provider.extract.manifest import ChildTable, File, Manifest
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.extract.schema import PARENT_ID, POSITION, Field
-from coupa_provider.extract.unfinished import NOTE_NAME, StoredFile, Unfinished
+from coupa_provider.extract.unfinished import StoredFile, Unfinished
 from coupa_provider.extract.window import Window
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,11 @@ def extract_pages(
             retried=state.retried,
             provider_version=__version__,
         )
-        run.publication.publish(manifest.to_json())
+        try:
+            run.publication.publish(manifest.to_json())
+        except BaseException as error:
+            run.give_up(error)
+            raise
     return manifest
 
 
@@ -219,7 +223,7 @@ class _Run:
         }
         self.count()
         if self._resumable:
-            self.publication.note(NOTE_NAME, self.state.to_json())
+            self.publication.note(self.state.to_json())
         self._intact = True
 
     def count(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from coupa_provider import __version__
 from coupa_provider.client.id_ranges import IdRange, IdRanges
-from coupa_provider.extract.destination import UNFINISHED, Destination
+from coupa_provider.extract.destination import NOTE_NAME, UNFINISHED, Destination
 from coupa_provider.extract.drift import Drift
 from coupa_provider.extract.manifest import File
 from coupa_provider.extract.manifest_reader import checksum_of
@@ -20,7 +20,6 @@ from coupa_provider.extract.window import Window
 
 log = logging.getLogger(__name__)
 
-NOTE_NAME = "progress.json"
 #: Records read so long ago are read again rather than mixed with those of now.
 _LONGEST_PAUSE = timedelta(hours=24)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from coupa_provider.client.errors import CoupaIncompleteError, CoupaUnavailableError
 from coupa_provider.client.id_ranges import LAST_ID, IdRange, IdRanges
 from coupa_provider.client.page import Counters, Page
-from coupa_provider.extract.destination import Destination
+from coupa_provider.extract.destination import Destination, Publication, StagedFile
 from coupa_provider.extract.errors import ExtractError
 from coupa_provider.extract.manifest import Manifest
 from coupa_provider.extract.manifest_reader import ManifestReader
@@ -263,3 +263,90 @@ def test_fingerprints_differ_with_what_is_asked_for() -> None:
     one = fingerprint({"fields": ["id", {"supplier": ["id"]}], "since": None})
     assert one == fingerprint({"since": None, "fields": ["id", {"supplier": ["id"]}]})
     assert one != fingerprint({"fields": ["id"], "since": None})
+
+
+def killed_at_once(monkeypatch) -> None:
+    """From now on nothing is tidied up: after SIGKILL nobody is there to do it."""
+    monkeypatch.setattr(Publication, "__exit__", lambda *_: None)
+
+
+def test_kills_while_publishing_lose_nothing(tmp_path: Path, monkeypatch) -> None:
+    folder = folder_at(tmp_path)
+    for copies in (2, 0, 5):
+        with monkeypatch.context() as patch:
+            left = iter(range(copies))
+
+            def copy(self, stored, name, left=left, copy=Publication._copy):
+                if next(left, None) is None:
+                    raise Killed
+                copy(self, stored, name)
+
+            patch.setattr(Publication, "_copy", copy)
+            killed_at_once(patch)
+            with pytest.raises(Killed):
+                attempt(folder, part_bytes=600)
+        kept = Unfinished.find(folder, **RUN)
+        assert kept is not None
+        assert kept.records == len(IDS)
+    manifest = attempt(folder)
+    assert (manifest.tries, manifest.records) == (2, len(IDS))  # a try that finished no part is not counted
+    assert [row["id"] for row in sorted(table(folder), key=lambda row: row["id"])] == list(IDS)
+
+
+def test_a_store_that_fails_while_publishing_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    folder = folder_at(tmp_path)
+    with monkeypatch.context() as patch:
+
+        def fail(self, stored, name):
+            raise OSError("503 Slow Down")
+
+        patch.setattr(Publication, "_copy", fail)
+        with pytest.raises(OSError, match="Slow Down"):
+            attempt(folder, part_bytes=600)
+    kept = Unfinished.find(folder, **RUN)
+    assert kept is not None
+    assert kept.records == len(IDS)
+    assert attempt(folder).tries == 2
+
+
+def test_a_kill_between_a_part_and_its_note_loses_that_part_alone(tmp_path: Path, monkeypatch) -> None:
+    folder = folder_at(tmp_path)
+    with pytest.raises(Killed):
+        attempt(folder, after=10, error=Killed(), part_bytes=600)
+    before = Unfinished.find(folder, **RUN)
+    assert before is not None
+    with monkeypatch.context() as patch:
+
+        def die(self, content):
+            raise Killed
+
+        patch.setattr(Publication, "note", die)
+        killed_at_once(patch)
+        with pytest.raises(Killed):
+            attempt(folder, part_bytes=600)
+    kept = Unfinished.find(folder, **RUN)
+    assert kept is not None
+    assert kept.records == before.records
+    assert attempt(folder).records == len(IDS)
+
+
+def test_a_try_that_fails_beside_the_next_one_takes_no_part_of_it_along(destination: Destination) -> None:
+    """The next try has adopted parts of this one by the time this one notices that it is not alone."""
+
+    def put(publication: Publication, number: int) -> StagedFile:
+        publication.stage(f"part-{number:05d}.ndjson").write_bytes(b'{"id":1}\n')
+        return publication.put(f"part-{number:05d}.ndjson")
+
+    def overtaken(later: Publication) -> None:
+        with Publication(destination) as earlier:
+            adopted = put(earlier, 0)
+            later.adopt("part-00000.ndjson", adopted.stored, adopted.bytes)
+            put(later, 1)
+            put(earlier, 1)
+
+    with Publication(destination) as later:
+        with pytest.raises(ExtractError, match="Another run writes"):
+            overtaken(later)
+        later.publish(b"{}")
+    assert sorted(destination.own_files()) == ["_manifest.json", "part-00000.ndjson", "part-00001.ndjson"]
+    assert not destination.fs.exists(destination.path_of("_unfinished"))
