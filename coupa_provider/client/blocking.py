@@ -214,6 +214,14 @@ class BlockingWalk:
         """What a person should know about how the walk went."""
         return self._walk.reports
 
+    def sample(self, positions: Sequence[int]) -> list[list[int]]:
+        """See :meth:`Walk.sample`."""
+        return run_in_background(self._walk.sample(positions))
+
+    def highest_id(self, known: int) -> int:
+        """See :meth:`Walk.highest_id`."""
+        return run_in_background(self._walk.highest_id(known))
+
     def __enter__(self) -> Self:
         return self
 

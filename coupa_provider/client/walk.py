@@ -156,6 +156,30 @@ class Walk:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
 
+    async def sample(self, positions: Sequence[int]) -> list[list[int]]:
+        """Look at the records here and there, without walking.
+
+        :param positions: ids, each before a place to look at.
+        :return: for each of them the ids of the first page after it, rising; empty if nothing comes after.
+        :raises CoupaIncompleteError: Coupa ignored a part of the query.
+        :raises CoupaError: a request failed for good.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                pages = [tasks.create_task(self._fetch(position, self._upto)) for position in positions]
+        except ExceptionGroup as group:
+            raise _first(group) from None
+        return [page.result().in_order().ids for page in pages]
+
+    async def highest_id(self, known: int) -> int:
+        """Ask for the highest id that matches, without walking.
+
+        :param known: highest id met so far.
+        :return: the id, or the one given if there is nothing above it.
+        :raises CoupaError: as :meth:`sample`.
+        """
+        return await self._highest_id(known, met=known)
+
     async def _run(self) -> None:
         try:
             await self._walk()

@@ -80,3 +80,22 @@ class Drift(msgspec.Struct):
             found.kind = MIXED
         elif found.kind == NOTHING:
             found.kind = kind
+
+    def add(self, other: Drift) -> None:
+        """Count in what was found in other rows of the same table.
+
+        :param other: stays as it is.
+        """
+        if not self.rows:
+            self.never_seen = list(other.never_seen)
+        elif other.rows:
+            self.never_seen = [name for name in self.never_seen if name in other.never_seen]
+        self.rows += other.rows
+        for attribute, count in other.unforeseen.items():
+            self.add_unforeseen(attribute, count)
+        for attribute, misfits in other.misfits.items():
+            own = self.misfits.setdefault(attribute, Misfits())
+            own.count += misfits.count
+            own.sample_ids = [*own.sample_ids, *misfits.sample_ids][:_SAMPLES]
+        for name, found in other.custom_fields.items():
+            self.add_custom_field(name, found.count, found.kind)

@@ -111,6 +111,16 @@ def plan_partitions(probes: Sequence[Probe], after: int, top: int, count: int) -
     ]
 
 
+def expected_records(probes: Sequence[Probe], after: int, top: int) -> int:
+    """Return how many records there seem to be.
+
+    :param probes: pages read after some of the ids, in any order.
+    :param after: id before the first.
+    :param top: last id there is.
+    """
+    return round(_outline(probes, after, top).records[-1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Outline:
     """How many records are expected up to which id: exact on the pages, estimated between them.
