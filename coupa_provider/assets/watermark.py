@@ -84,7 +84,7 @@ class Watermark:
 
     @property
     def _asset_key(self) -> str:
-        return f"watermark of {self._task}"
+        return f"watermark:{self._task}"
 
     @property
     def _variable_key(self) -> str:

@@ -120,7 +120,7 @@ def run(tmp_path: Path, stores: Stores, clock: type[Clock]) -> Any:
 
 def kept(stores: Stores) -> Any:
     [values] = stores.values.values()
-    return values.get("watermark of nightly.suppliers")
+    return values.get("watermark:nightly.suppliers")
 
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -176,12 +176,12 @@ def test_the_very_first_window_begins_where_one_says(run):
 def test_a_person_may_set_the_watermark_back(run, stores, clock):
     run(Coupa())
     [values] = stores.values.values()
-    values["watermark of nightly.suppliers"] = "2026-10-01"
+    values["watermark:nightly.suppliers"] = "2026-10-01"
     with pytest.raises(
         AirflowException, match=r"watermark .*nightly.suppliers.* '2026-10-01'.* no time zone"
     ):
         run(Coupa(), run_id="r2")
-    values["watermark of nightly.suppliers"] = "2026-10-01T00:00:00Z"
+    values["watermark:nightly.suppliers"] = "2026-10-01T00:00:00Z"
     coupa = Coupa()
     run(coupa, run_id="r2")
     assert coupa.windows[0][0] == datetime(2026, 9, 30, 23, 45, tzinfo=UTC)
