@@ -24,7 +24,7 @@ endif
 .PHONY: help demo test test-airflow2 test-browser test-postgresql lint format benchmark constraints clean
 
 help:
-	@echo "demo             run the daily extract against the emulator on a real Airflow, and report"
+	@echo "demo             run the nightly DAG against the emulator on a real Airflow, and report"
 	@echo "test             all tests that PyPI alone can supply, on Airflow $(AIRFLOW)"
 	@echo "test-airflow2    the core of the tests on Airflow $(AIRFLOW2)"
 	@echo "test-browser     the connection form in a headless Chromium (apt-get install chromium)"
@@ -87,7 +87,7 @@ $(VENV2)/bin/python:
 	$(PYTHON) -m venv $(VENV2)
 
 $(VENV)/.demo: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/python
-	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator]"
+	$(call install,$(VENV)) -c constraints/airflow-$(AIRFLOW).txt apache-airflow -e ".[emulator,database,duckdb]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints/airflow-$(AIRFLOW).txt | $(VENV)/bin/python

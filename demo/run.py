@@ -1,4 +1,4 @@
-"""Runs ``dags/coupa_daily_extract.py`` on a real Airflow against the emulator, and reports.
+"""Runs ``dags/coupa_nightly.py`` twice on a real Airflow against the emulator, and reports.
 
 ``make demo`` is the way to call it. Everything is made under ``.demo/`` and nothing is left running.
 """
@@ -15,11 +15,12 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,13 +28,28 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / ".demo"
 LAKE = DEMO / "lake"
-DAG_ID = "coupa_daily_extract"
+DATABASE = DEMO / "warehouse.duckdb"
+DAG_ID = "coupa_nightly"
 RESOURCES = ("invoices", "purchase_orders", "suppliers")
+#: Coupa's names for them in scopes.
+SCOPES = {"invoices": "invoice", "purchase_orders": "purchase_order", "suppliers": "supplier"}
 CLIENT_ID, CLIENT_SECRET = "demo", "demo-secret"
-#: Columns shown of the first resource, where it has them.
+#: The limit Coupa documents, in requests a second.
+LIMIT = 25
+#: What happens in Coupa between the runs, to each resource at least so often.
+CHANGES = {"inserted": 20, "updated": 50, "deleted": 10}
+#: Columns shown of the first resource.
 SHOWN = ("id", "invoice_number", "invoice_date_day", "status", "gross_total", "updated_at")
-#: Airflow applies it to every task it loads: a failure shall be seen now, not after the DAG's ten minutes.
-POLICY = "def task_policy(task):\n    task.retries = 0\n"
+#: Airflow applies it to every task it loads. A failure shall be seen now, not after the DAG's ten minutes; and the
+#: second run shall see what changed a moment ago, which the margin of five minutes leaves to the next.
+POLICY = """
+from datetime import timedelta
+
+def task_policy(task):
+    task.retries = 0
+    if hasattr(task, "margin"):
+        task.margin = timedelta(0)
+"""
 #: The emulator is on this machine: no proxy of the environment may come between.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -43,47 +59,57 @@ class DemoError(Exception):
 
 
 @dataclass(frozen=True)
-class Extract:
-    """What one task landed, from its manifest."""
+class Written:
+    """What a task wrote in one run, from its manifest."""
 
-    resource: str
     folder: Path
     records: int
-    files: tuple[Path, ...]
-    seconds: float
     requests: int
+    seconds: float
 
     @classmethod
-    def find(cls, resource: str) -> Extract:
-        """Read the only manifest below the resource's folder."""
-        found = sorted((LAKE / resource).rglob("_manifest.json"))
-        if len(found) != 1:
-            raise DemoError(f"{resource}: expected one manifest below {LAKE / resource}, found {len(found)}")
-        manifest: dict[str, Any] = json.loads(found[0].read_text())
-        folder = found[0].parent
+    def read(cls, folder: Path) -> Written:
+        """Read the manifest of a folder."""
+        try:
+            manifest: dict[str, Any] = json.loads((folder / "_manifest.json").read_text())
+        except FileNotFoundError:
+            raise DemoError(f"there is no manifest in {folder}") from None
+        return cls(folder, manifest["records"], manifest["requests"], manifest["seconds"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the DAG did to one resource."""
+
+    extract: Written
+    sweep: Written | None
+    rows: int
+
+    @classmethod
+    def find(cls, resource: str, number: int) -> Run:
+        """Find what a run left, 0 for the first."""
+        lake = LAKE / resource
+        folders = sorted(lake.iterdir()) if lake.exists() else []
+        extracts = [folder for folder in folders if not folder.name.endswith("-deletions")]
+        if len(extracts) != number + 1:
+            raise DemoError(
+                f"{resource}: expected the folders of {number + 1} runs in {lake}, found {len(extracts)}"
+            )
+        sweep = extracts[number].with_name(f"{extracts[number].name}-deletions")
         return cls(
-            resource=resource,
-            folder=folder,
-            records=manifest["records"],
-            files=tuple(folder / file["name"] for file in manifest["files"]),
-            seconds=manifest["seconds"],
-            requests=manifest["requests"],
+            Written.read(extracts[number]),
+            Written.read(sweep) if sweep.exists() else None,
+            len(loaded(resource)),
         )
-
-    def ids(self) -> list[int]:
-        """Read the ids from the Parquet files themselves."""
-        import pyarrow.parquet as pq
-
-        return [id_ for file in self.files for id_ in pq.read_table(file, columns=["id"])["id"].to_pylist()]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--scale", type=float, default=4.0, help="how much the emulated Coupa holds (default 4)"
+        "--scale", type=float, default=3.0, help="how much the emulated Coupa holds (default 3)"
     )
-    parser.add_argument("--timeout", type=float, default=240, help="seconds the DAG may take (default 240)")
+    parser.add_argument("--timeout", type=float, default=240, help="seconds a run may take (default 240)")
     options = parser.parse_args(argv)
     # SIGTERM unwinds like Ctrl-C does, so that the finally clauses stop what was started.
     signal.signal(signal.SIGTERM, interrupt)
@@ -97,15 +123,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             env = airflow_environment(url)
             say("Making an Airflow with SQLite")
             airflow("db", "migrate", env=env, log=DEMO / "airflow-db-migrate.log", timeout=options.timeout)
-            say(f"Running the DAG {DAG_ID}: everything there is, as Parquet")
-            day = datetime.now(UTC).date().isoformat()
-            full_load = ("--conf", json.dumps({"full_load": True}))
-            log = DEMO / "airflow-dags-test.log"
-            airflow("dags", "test", DAG_ID, day, *full_load, env=env, log=log, timeout=options.timeout)
-            extracts = [Extract.find(resource) for resource in RESOURCES]
-            report(extracts)
-            check(extracts, url)
-            say(f"Done in {time.monotonic() - started:.0f} s; the logs are in {DEMO.relative_to(ROOT)}/")
+
+            say(f"First run of the DAG {DAG_ID}: everything there is, to Parquet files and DuckDB")
+            airflow("dags", "test", DAG_ID, env=env, log=DEMO / "first-run.log", timeout=options.timeout)
+            first = {resource: Run.find(resource, 0) for resource in RESOURCES}
+            check(url)
+
+            changed = change(url)
+            say("Meanwhile in Coupa: " + ", ".join(f"{n:,} records {event}" for event, n in changed.items()))
+
+            say("Second run: what has changed since, and a sweep for deletions")
+            sweep = ("--conf", json.dumps({"sweep": True}))
+            log = DEMO / "second-run.log"
+            airflow("dags", "test", DAG_ID, *sweep, env=env, log=log, timeout=options.timeout)
+            second = {resource: Run.find(resource, 1) for resource in RESOURCES}
+            report(first, second)
+            total = check(url)
+            say(
+                f"\nChecked: all {total:,} records of the emulated Coupa are in DuckDB as they are there, and no other."
+            )
+            say(f"Done in {time.monotonic() - started:.0f} s; files, database and logs are in {DEMO.name}/")
     except DemoError as error:
         say(f"FAILED: {error}")
         return 1
@@ -141,9 +178,9 @@ def emulator(scale: float) -> Iterator[str]:
         deadline = time.monotonic() + 60
         while True:
             try:
-                emulated_ids(url, RESOURCES[0])
+                ask(f"{url}/_emulator")
                 break
-            except (urllib.error.URLError, OSError):
+            except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise DemoError(f"the emulator did not start\n{tail(log)}") from None
                 time.sleep(0.1)
@@ -161,6 +198,10 @@ def airflow_environment(coupa_url: str) -> dict[str, str]:
         "login": CLIENT_ID,
         "password": CLIENT_SECRET,
     }
+    database = {
+        "conn_type": "adbc",
+        "extra": {"dialect": "duckdb", "db_kwargs": {"uri": str(DATABASE)}},
+    }
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return env | {
         "AIRFLOW_HOME": str(home),
@@ -169,7 +210,9 @@ def airflow_environment(coupa_url: str) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_COUPA_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_DUCKDB": json.dumps(database),
         "AIRFLOW_VAR_COUPA_LAKE": LAKE.as_uri(),
+        "COUPA_DATABASE": "duckdb",
     }
 
 
@@ -213,67 +256,151 @@ def tail(log: Path) -> str:
     return "\n".join([*lines, f"(all of it: {log})"])
 
 
-def emulated_ids(url: str, resource: str) -> list[int]:
-    """Ask the emulator which records it holds."""
-    with OPENER.open(f"{url}/_emulator/ids/{resource}", timeout=30) as answer:
-        ids: list[int] = json.load(answer)
-    return ids
-
-
-def report(extracts: list[Extract]) -> None:
-    """Print what landed."""
-    say(f"\n{'resource':<18}{'records':>9}{'files':>7}{'requests':>10}{'seconds':>9}{'records/s':>11}")
-    for it in extracts:
-        speed = it.records / it.seconds if it.seconds else 0
-        say(
-            f"{it.resource:<18}{it.records:>9,}{len(it.files):>7}{it.requests:>10,}{it.seconds:>9.1f}"
-            f"{speed:>11,.0f}"
+def ask(url: str, data: object = None, token: str | None = None) -> Any:
+    """Get JSON from the emulator, or post some to it; a mapping as a form if it is for a token."""
+    request = urllib.request.Request(url)  # noqa: S310 - always http to this machine
+    if data is not None:
+        request.data = (
+            urllib.parse.urlencode(data).encode()  # type: ignore[arg-type]
+            if url.endswith("/oauth2/token")
+            else json.dumps(data).encode()
         )
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+        request.add_header("Accept", "application/json")
+    with OPENER.open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def emulated(url: str, resource: str) -> dict[int, int]:
+    """Ask the emulator what it holds, without the provider's own code: ids and seconds of the last update."""
+    grant = {
+        "grant_type": "client_credentials",
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "scope": f"core.{SCOPES[resource]}.read",
+    }
+    token = ask(f"{url}/oauth2/token", grant)["access_token"]
+    there: dict[int, int] = {}
+    last = 0
+    while True:
+        query = {"id[gt]": last, "order_by": "id", "dir": "asc", "fields": '["id","updated_at"]'}
+        page = ask(f"{url}/api/{resource}?{urllib.parse.urlencode(query)}", token=token)
+        if not page:
+            return there
+        for record in page:
+            last = record["id"]
+            there[last] = int(datetime.fromisoformat(record["updated-at"]).timestamp())
+
+
+def loaded(resource: str) -> list[tuple[int, int]]:
+    """Read ids and seconds of the last update from the database."""
+    import duckdb
+
+    with duckdb.connect(str(DATABASE), read_only=True) as database:
+        return database.sql(f"SELECT id, epoch(updated_at)::BIGINT FROM coupa.{resource}").fetchall()  # noqa: S608 - our own names
+
+
+def change(url: str) -> dict[str, int]:
+    """Let things happen in Coupa, and count them."""
+    rates = {"inserts_per_s": 40, "updates_per_s": 100, "deletes_per_s": 20}
+    drift = [{"resource": resource, "seed": 1, **rates} for resource in RESOURCES]
+    ask(f"{url}/_emulator/configure", {"drift": drift})
+    deadline = time.monotonic() + 30
+    while True:
+        events = ask(f"{url}/_emulator/drift")
+        done = {
+            event: [sum(it["resource"] == resource for it in events[event]) for resource in RESOURCES]
+            for event in CHANGES
+        }
+        if all(min(done[event]) >= least for event, least in CHANGES.items()):
+            break
+        if time.monotonic() > deadline:
+            raise DemoError(f"too little happened in the emulated Coupa: {done}")
+        time.sleep(0.1)
+    ask(f"{url}/_emulator/configure", {"drift": None})
+    events = ask(f"{url}/_emulator/drift")
+    # Windows are of whole seconds: the next one ends before the second that it begins in.
+    time.sleep(1)
+    return {event: len(events[event]) for event in CHANGES}
+
+
+def report(first: dict[str, Run], second: dict[str, Run]) -> None:
+    """Print both runs side by side."""
+    say(f"\n{'':<17}{'first run':>32}    {'second run':>32}{'sweep':>18}")
+    columns = f"{'records':>9}{'requests':>9}{'s':>6}{'rows':>8}    "
+    say(f"{'resource':<17}{columns}{columns}{'requests':>9}{'deleted':>9}".rstrip())
+    for resource in RESOURCES:
+        line = f"{resource:<17}"
+        for run in (first[resource], second[resource]):
+            it = run.extract
+            line += f"{it.records:>9,}{it.requests:>9,}{it.seconds:>6.1f}{run.rows:>8,}    "
+        sweep = second[resource].sweep
+        if sweep is None:
+            raise DemoError(f"{resource}: the second run made no sweep")
+        say(f"{line}{sweep.requests:>9,}{sweep.records:>9,}")
     say("\nThe files:")
-    for it in extracts:
-        say(
-            f"  {it.folder.relative_to(ROOT)}/  ({', '.join(file.name for file in it.files)}, _manifest.json)"
+    for run in (first, second):
+        for it in (run[RESOURCES[0]].extract, run[RESOURCES[0]].sweep):
+            if it is not None:
+                names = sorted(str(file.relative_to(it.folder)) for file in it.folder.rglob("*.*"))
+                say(f"  {it.folder.relative_to(DEMO.parent)}/  ({', '.join(names)})")
+    newest_rows()
+
+
+def newest_rows(rows: int = 5) -> None:
+    """Print what changed last, a few columns wide."""
+    import duckdb
+
+    table, columns = f"coupa.{RESOURCES[0]}", ", ".join(SHOWN[:-1])
+    with duckdb.connect(str(DATABASE), read_only=True) as database:
+        found = (
+            database.table(table)
+            .select(f"{columns}, strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%MZ'), updated_at")
+            .order("updated_at DESC, id")
+            .limit(rows)
+            .fetchall()
         )
-    first_rows(extracts[0])
-
-
-def first_rows(extract: Extract, rows: int = 5) -> None:
-    """Print the top of the first file, a few columns wide."""
-    import pyarrow.parquet as pq
-
-    file = extract.files[0]
-    columns = pq.read_schema(file).names
-    table = pq.read_table(file, columns=[name for name in SHOWN if name in columns]).slice(0, rows)
-    lines = [table.column_names, *([shown(value) for value in row.values()] for row in table.to_pylist())]
-    widths = [max(len(line[i]) for line in lines) for i in range(table.num_columns)]
-    say(f"\nThe first rows of {file.relative_to(ROOT)} ({len(columns)} columns):")
+    lines = [SHOWN, *([shown(value) for value in row[:-1]] for row in found)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(SHOWN))]
+    say(f"\nThe newest rows of {table} in {DATABASE.relative_to(DEMO.parent)}:")
     for line in lines:
         say("  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def shown(value: object) -> str:
     """Give a value as people write it."""
-    if isinstance(value, Decimal):
-        return f"{value:,.2f}"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}Z"
-    return str(value)
+    return f"{value:,.2f}" if isinstance(value, Decimal) else str(value)
 
 
-def check(extracts: list[Extract], url: str) -> None:
-    """Compare the ids in the files with the ids in the emulator, one by one.
+def check(url: str) -> int:
+    """Compare the database with the emulator, record by record, and count them.
 
     :raises DemoError: they differ.
     """
-    for it in extracts:
-        landed, there = it.ids(), emulated_ids(url, it.resource)
-        if len(landed) != len(set(landed)):
-            raise DemoError(f"{it.resource}: {len(landed) - len(set(landed))} records landed twice")
-        if set(landed) != set(there):
-            missing, strange = set(there) - set(landed), set(landed) - set(there)
-            raise DemoError(f"{it.resource}: {len(missing)} records missing, {len(strange)} unknown ones")
-    total = sum(it.records for it in extracts)
-    say(f"\nChecked: all {total:,} records of the emulated Coupa are in the files, each once.")
+    # The demo asks as fast as it can; that is not what it shows.
+    ask(f"{url}/_emulator/configure", {"rate_limit": None})
+    there = {resource: emulated(url, resource) for resource in RESOURCES}
+    ask(f"{url}/_emulator/configure", {"rate_limit": LIMIT})
+    for resource in RESOURCES:
+        compare(resource, loaded(resource), there[resource])
+    return sum(map(len, there.values()))
+
+
+def compare(resource: str, loaded: list[tuple[int, int]], there: dict[int, int]) -> None:
+    """Compare the ids and the times of the last update.
+
+    :raises DemoError: they differ.
+    """
+    here = dict(loaded)
+    if len(here) < len(loaded):
+        raise DemoError(f"{resource}: {len(loaded) - len(here)} records are in the table twice")
+    missing, strange = there.keys() - here.keys(), here.keys() - there.keys()
+    if missing or strange:
+        raise DemoError(f"{resource}: {len(missing)} records are missing, {len(strange)} are not in Coupa")
+    stale = sum(here[id_] != updated for id_, updated in there.items())
+    if stale:
+        raise DemoError(f"{resource}: {stale} records differ from those in Coupa")
 
 
 if __name__ == "__main__":

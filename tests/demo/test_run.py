@@ -24,34 +24,49 @@ def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return module
 
 
-def land(demo: Any, monkeypatch: pytest.MonkeyPatch, landed: list[int], there: list[int]) -> Any:
-    monkeypatch.setattr(demo, "emulated_ids", lambda url, resource: there)
-    monkeypatch.setattr(demo.Extract, "ids", lambda self: landed)
-    return demo.Extract("invoices", Path(), len(landed), (), 1.0, 1)
-
-
-def test_it_is_content_when_the_ids_agree(
-    demo: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    demo.check([land(demo, monkeypatch, [2, 1], [1, 2])], "http://127.0.0.1:1")
-    assert "all 2 records" in capsys.readouterr().out
+def test_it_is_content_when_the_table_is_as_coupa(demo: Any) -> None:
+    demo.compare("invoices", [(2, 1700000000), (1, 1700000001)], {1: 1700000001, 2: 1700000000})
 
 
 @pytest.mark.parametrize(
-    ("landed", "there", "complaint"),
+    ("rows", "complaint"),
     [
-        ([1], [1, 2], "1 records missing"),
-        ([1, 2, 3], [1, 2], "1 unknown"),
-        ([1, 2, 2], [1, 2], "1 records landed twice"),
+        ([(1, 5)], "1 records are missing"),
+        ([(1, 5), (2, 6), (3, 7)], "1 are not in Coupa"),
+        ([(1, 5), (2, 6), (2, 6)], "1 records are in the table twice"),
+        ([(1, 5), (2, 7)], "1 records differ"),
     ],
 )
-def test_it_complains_when_they_differ(
-    demo: Any, monkeypatch: pytest.MonkeyPatch, landed: list[int], there: list[int], complaint: str
-) -> None:
+def test_it_complains_when_they_differ(demo: Any, rows: list[tuple[int, int]], complaint: str) -> None:
     with pytest.raises(demo.DemoError, match=complaint):
-        demo.check([land(demo, monkeypatch, landed, there)], "http://127.0.0.1:1")
+        demo.compare("invoices", rows, {1: 5, 2: 6})
 
 
 def test_it_complains_when_nothing_landed(demo: Any) -> None:
     with pytest.raises(demo.DemoError, match="found 0"):
-        demo.Extract.find("invoices")
+        demo.Run.find("invoices", 0)
+
+
+def test_it_complains_when_a_run_was_not_finished(demo: Any, tmp_path: Path) -> None:
+    (tmp_path / "invoices" / "20261123T020000").mkdir(parents=True)
+    with pytest.raises(demo.DemoError, match="no manifest"):
+        demo.Run.find("invoices", 0)
+
+
+def test_what_is_in_coupa_is_read_to_the_last_page(demo: Any, coupa_emulator: Any) -> None:
+    coupa = coupa_emulator
+    demo_client = {"client_id": demo.CLIENT_ID, "client_secret": demo.CLIENT_SECRET}
+    demo.ask(f"{coupa.url}/_emulator/clients", demo_client)
+    found = demo.emulated(coupa.url, "suppliers")
+    assert sorted(found) == coupa.ids("suppliers")
+    assert len(found) > 50
+
+
+def test_things_happen_between_the_runs(demo: Any, coupa_emulator: Any) -> None:
+    before = {resource: set(coupa_emulator.ids(resource)) for resource in demo.RESOURCES}
+    changed = demo.change(coupa_emulator.url)
+    assert all(changed[event] >= least * len(demo.RESOURCES) for event, least in demo.CHANGES.items())
+    for resource, ids in before.items():
+        after = set(coupa_emulator.ids(resource))
+        assert after - ids
+        assert ids - after
