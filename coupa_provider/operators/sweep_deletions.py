@@ -14,8 +14,12 @@ from coupa_provider.operators.urls import folder_url, manifest_url
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from coupa_provider.client.blocking import BlockingWalk
+    from coupa_provider.extract.destination import Destination
+    from coupa_provider.extract.manifest import Manifest
+    from coupa_provider.extract.manifest_reader import ManifestReader
     from coupa_provider.extract.progress import Progress
     from coupa_provider.hooks.coupa import CoupaHook
     from coupa_provider.operators.urls import ManifestArgument
@@ -59,6 +63,7 @@ class CoupaSweepDeletionsOperator(BaseOperator):
         self.destination = destination
         self.filters = filters
         self.coupa_conn_id = coupa_conn_id
+        self._swept: tuple[list[ManifestReader], Manifest, Destination] | None = None
 
     @cached_property
     def hook(self) -> CoupaHook:
@@ -104,6 +109,7 @@ class CoupaSweepDeletionsOperator(BaseOperator):
                 on_progress=log_progress,
             )
         manifest = found.manifest
+        self._swept = extracts, manifest, destination
         for report in manifest.reports:
             self.log.info("%s: %s", resource, report)
         self.log.info(
@@ -126,6 +132,23 @@ class CoupaSweepDeletionsOperator(BaseOperator):
             "throttled": manifest.throttled,
             "seconds": manifest.seconds,
         }
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """Tell what was compared, and how many ids are gone; None for a task that failed."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from coupa_provider.lineage.datasets import extract_read, extract_written, resource_read
+
+        if self._swept is None:
+            return None
+        extracts, manifest, destination = self._swept
+        return OperatorLineage(
+            inputs=[
+                resource_read(manifest.instance, manifest.resource, ["id"]),
+                *(read for extract in extracts for read in extract_read(extract.manifest, extract.folder)),
+            ],
+            outputs=extract_written(manifest, destination),
+        )
 
     def _manifest_urls(self) -> list[str]:
         if isinstance(self.manifest, str) or not isinstance(self.manifest, Sequence):

@@ -9,6 +9,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from coupa_provider.extract.manifest_reader import ManifestReader
+    from coupa_provider.load.run import Counts
 
 
 class CoupaManifestToDatabaseOperator(BaseOperator):
@@ -47,6 +51,7 @@ class CoupaManifestToDatabaseOperator(BaseOperator):
         self.table = table
         self.adbc_conn_id = adbc_conn_id
         self.child_tables = child_tables
+        self._loaded: tuple[list[ManifestReader], str, Counts] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load, and return the summary.
@@ -60,6 +65,7 @@ class CoupaManifestToDatabaseOperator(BaseOperator):
         from coupa_provider.hooks.adbc_connection import connect
         from coupa_provider.load.errors import TableError
         from coupa_provider.load.run import load_manifests
+        from coupa_provider.load.session import Session
         from coupa_provider.object_storage import open_folder
 
         urls = list(self._urls(self.manifest))
@@ -70,9 +76,12 @@ class CoupaManifestToDatabaseOperator(BaseOperator):
         readers = [ManifestReader(open_folder(url)) for url in urls]
         with connect(self.adbc_conn_id) as connection:
             try:
+                session = Session(connection)
+                schema = session.dialect.default_schema(session)
                 counts = load_manifests(connection, readers, self.table, child_tables=self.child_tables)
             except TableError as error:
                 raise AirflowFailException(str(error)) from None
+        self._loaded = readers, schema, counts
         self.log.info(
             "%s: %s inserted, %s updated, %s unchanged, %s older, %s deleted, %.1f s",
             self.table,
@@ -81,6 +90,29 @@ class CoupaManifestToDatabaseOperator(BaseOperator):
             counts.seconds,
         )
         return {"table": self.table, "manifests": urls, **counts.as_dict()}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """Tell which files went into which tables, with columns and rows written; None for a task that failed."""
+        from airflow.providers.common.compat.sdk import BaseHook
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from coupa_provider.lineage.datasets import extract_read, load_written
+        from coupa_provider.load.table import Table
+
+        if self._loaded is None:
+            return None
+        readers, schema, counts = self._loaded
+        children = {name: Table.parse(text, schema) for name, text in (self.child_tables or {}).items()}
+        return OperatorLineage(
+            inputs=[read for reader in readers for read in extract_read(reader.manifest, reader.folder)],
+            outputs=load_written(
+                BaseHook.get_connection(self.adbc_conn_id),
+                readers,
+                Table.parse(self.table, schema),
+                children,
+                counts,
+            ),
+        )
 
     def _urls(self, manifest: Any) -> Iterator[str]:
         """Give the URLs of what the template, or the task before, has given."""

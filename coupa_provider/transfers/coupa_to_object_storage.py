@@ -14,7 +14,9 @@ from coupa_provider.extract import FILE_FORMATS, PART_BYTES, partition_folder
 from coupa_provider.operators.urls import folder_url
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from coupa_provider.client.page import Counters
     from coupa_provider.extract.destination import Destination
@@ -132,6 +134,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
         self.schema = schema
         self.part_bytes = part_bytes
         self.partition = partition
+        self._published: tuple[Manifest, Destination] | None = None
 
     @cached_property
     def hook(self) -> CoupaHook:
@@ -154,7 +157,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
         folder = self._folder()
         with fail_without_retry(), closing(self.hook):
             manifest = self._extract(folder, context)
-        self._note_lineage(manifest.instance, folder)
+        self._published = manifest, folder
         self._log_outcome(manifest, folder.manifest_url)
         files = [*manifest.files, *(file for lines in manifest.children.values() for file in lines.files)]
         return {
@@ -169,6 +172,33 @@ class CoupaToObjectStorageOperator(BaseOperator):
             "throttled": manifest.throttled,
             "seconds": manifest.seconds,
         }
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage:
+        """Name what is to be read and written."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from coupa_provider.lineage.datasets import dataset
+        from coupa_provider.lineage.names import name_of_folder
+
+        return OperatorLineage(inputs=[self._input()], outputs=[dataset(name_of_folder(self._folder()))])
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """Tell what was read and written: columns, rows, bytes and files, lines included."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from coupa_provider.lineage.datasets import extract_written
+
+        outputs = extract_written(*self._published) if self._published else []
+        return OperatorLineage(inputs=[self._input()], outputs=outputs)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage:
+        """Name what was read; nothing was published."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _input(self) -> Dataset:
+        from coupa_provider.lineage.datasets import resource_read
+
+        return resource_read(self.hook.config.instance, self.resource, self.fields, self.schema)
 
     def _extract(self, folder: Destination, context: Context) -> Manifest:
         from coupa_provider.assets.watermark import Watermark
@@ -361,17 +391,6 @@ class CoupaToObjectStorageOperator(BaseOperator):
 
         for name in ("records", "requests", "throttled"):
             Stats.incr(f"coupa.{name}", getattr(counters, name), tags={"resource": self.resource})
-
-    def _note_lineage(self, instance: str, folder: Destination) -> None:
-        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-
-        collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
-        collector.add_input_asset(
-            context=self.hook, scheme="coupa", asset_kwargs={"instance": instance, "resource": self.resource}
-        )
-        # Without the connection id that ObjectStoragePath shows, which is no part of the place.
-        uri = f"{folder.url.partition('://')[0]}://{folder.root}"
-        collector.add_output_asset(context=self, uri=uri)
 
 
 def default_asset(coupa_conn_id: str, resource: str) -> Asset:

@@ -1,4 +1,4 @@
-"""The operator: arguments, result, progress, lineage, counters and what a failure does to the task."""
+"""The operator: arguments, result, progress, counters and what a failure does to the task."""
 
 from __future__ import annotations
 
@@ -312,31 +312,6 @@ def test_a_failed_try_is_counted_too(counted: dict[str, int], tmp_path: Path) ->
     with pytest.raises(RuntimeError):
         operator(FakeHook(RuntimeError()), destination=f"file://{tmp_path}").execute(CONTEXT)
     assert counted == {"coupa.records": 0, "coupa.requests": 1, "coupa.throttled": 0}
-
-
-def test_lineage_names_the_resource_and_the_folder(
-    tmp_path: Path, pages: list[Page], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collected: list[tuple[str, dict[str, Any]]] = []
-
-    class Collector:
-        def add_input_asset(self, context: Any, **asset: Any) -> None:
-            collected.append(("input", asset))
-
-        def add_output_asset(self, context: Any, **asset: Any) -> None:
-            collected.append(("output", asset))
-
-    monkeypatch.setattr(
-        "airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", lambda: Collector()
-    )
-    operator(FakeHook(*pages), destination=f"file://{tmp_path}/lake").execute(CONTEXT)
-    assert collected == [
-        (
-            "input",
-            {"scheme": "coupa", "asset_kwargs": {"instance": "acme.coupahost.com", "resource": "suppliers"}},
-        ),
-        ("output", {"uri": f"file://{tmp_path}/lake"}),
-    ]
 
 
 def test_the_module_is_light() -> None:
