@@ -1,0 +1,191 @@
+"""Fifty kills at random moments, and every extract ends as if nobody had disturbed it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request
+
+import fsspec
+import pyarrow as pa
+import pytest
+
+from coupa_provider.extract.destination import Destination
+from coupa_provider.extract.manifest import Manifest
+from coupa_provider.extract.manifest_reader import ManifestReader
+from tests.benchmarks.emulating import CLIENT_ID, CLIENT_SECRET, running_emulator
+from tests.parallel.running_airflow import OPENER
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
+
+DAG_FILE = Path(__file__).parent / "dags" / "killed_tries.py"
+INSTANCES, INVOICES, KILLS = 8, 3_000, 50
+SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill a try: after something has happened in its folder, and a little later.
+
+    :param sign: ``start`` of the process, finished ``parts`` in ``_unfinished``, or ``published`` ones.
+    :param count: how many parts.
+    :param delay: seconds from then on.
+    :param with_supervisor: kill the process above the task as well, so that nobody reports the task's end.
+    """
+
+    sign: str
+    count: int = 0
+    delay: float = 0.0
+    with_supervisor: bool = False
+
+
+def plan_kills(seed: int) -> dict[int, list[Moment]]:
+    """Draw for each instance the moments at which its tries are killed, one each; 50 in all."""
+    rng = random.Random(seed)
+    plan = {}
+    for index in range(INSTANCES):
+        publishing = 1 + index % 2
+        moments = [Moment("start", delay=rng.uniform(0, 2)) for _ in range(2)]
+        moments += [Moment("parts", rng.randint(1, 3), rng.uniform(0, 0.1)) for _ in range(4 - publishing)]
+        rng.shuffle(moments)
+        moments += [Moment("published", rng.randint(1, 12)) for _ in range(publishing)]
+        if index < 2:
+            moments.insert(1, Moment("parts", 1, with_supervisor=True))
+        plan[index] = moments
+    return plan
+
+
+class Killer:
+    """Follows the tries of a run and kills them as planned."""
+
+    def __init__(self, airflow, run_id: str, lake: Path, plan: dict[int, list[Moment]]) -> None:
+        self.airflow, self.run_id, self.lake = airflow, run_id, lake
+        self.left = plan
+        self.kills = defaultdict(list)
+        self._seen = {}
+        self._due = {}
+
+    def work(self, deadline: float) -> None:
+        """Kill until the plan is done."""
+        while any(self.left.values()):
+            assert time.monotonic() < deadline, f"not done in time: {self.left}, {dict(self.kills)}"
+            processes = self.airflow.processes("killed_tries", self.run_id)
+            polled = time.monotonic()
+            while time.monotonic() < polled + 0.25:
+                for process in processes:
+                    self._look_at(process)
+                time.sleep(0.005)
+
+    def _look_at(self, process) -> None:
+        index, this_try = process.map_index, (process.map_index, process.try_number)
+        if not self.left[index] or this_try in self.kills[index]:
+            return
+        if this_try not in self._seen:
+            self._seen[this_try] = (time.time(), len(self._parts(index)))
+        moment = self.left[index][0]
+        if this_try not in self._due and self._has_come(moment, index, *self._seen[this_try]):
+            self._due[this_try] = time.monotonic() + moment.delay
+        if time.monotonic() >= self._due.get(this_try, float("inf")):
+            self.airflow.kill(*([process.supervisor] if moment.with_supervisor else []), process.pid)
+            self.kills[index].append(this_try)
+            del self.left[index][0]
+
+    def _has_come(self, moment: Moment, index: int, seen: float, parts: int) -> bool:
+        if moment.sign == "start":
+            return True
+        if moment.sign == "parts":
+            return len(self._parts(index)) >= parts + moment.count
+        # Those of a try that was killed while it published may still be there: a link is as old as its try.
+        fresh = [part for part in self._folder(index).glob("part-*") if _changed(part) > seen]
+        return len(fresh) >= moment.count
+
+    def _folder(self, index: int) -> Path:
+        return self.lake / str(index)
+
+    def _parts(self, index: int) -> list[Path]:
+        return [
+            part
+            for part in self._folder(index).glob("_unfinished/*/part-*")
+            if not part.name.endswith(".tmp")
+        ]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0
+
+
+@pytest.fixture(scope="module")
+def coupa():
+    with running_emulator(INVOICES) as emulator:
+        emulator.configure(rate_limit=None, latency_ms=150)
+        yield emulator
+
+
+@pytest.fixture
+def airflow(parallel_airflow, coupa):
+    parallel_airflow.add_connection(
+        "coupa_killed_tries", "coupa", host=coupa.url, login=CLIENT_ID, password=CLIENT_SECRET,
+        extra={"requests_per_second": 300},
+    )  # fmt: skip
+    parallel_airflow.add_dags(DAG_FILE, "killed_tries")
+    return parallel_airflow
+
+
+def requests_since_reset(coupa) -> int:
+    with OPENER.open(Request(f"{coupa.url}/_emulator/seen"), timeout=30) as answer:
+        return json.load(answer)["requests"]
+
+
+def rows_of(folder: Destination, child: str | None = None) -> list[dict]:
+    table = pa.Table.from_batches(ManifestReader(folder).batches(child=child))
+    return sorted(table.to_pylist(), key=lambda row: (row.get("_parent_id"), row.get("_position"), row["id"]))
+
+
+def landed(lake: Path, index: int) -> tuple[Destination, Manifest]:
+    folder = Destination(fsspec.filesystem("file"), f"{lake}/{index}", f"file://{lake}/{index}")
+    return folder, Manifest.from_json((lake / str(index) / "_manifest.json").read_bytes())
+
+
+def test_fifty_kills_leave_no_trace(airflow, coupa, tmp_path):
+    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
+    assert airflow.run("killed_tries", {"lake": str(calm)}, timeout=SECONDS).state == "success"
+    coupa.reset_seen()
+    began = time.monotonic()
+    run_id = airflow.trigger("killed_tries", {"lake": str(disturbed)})
+    killer = Killer(airflow, run_id, disturbed, plan_kills(seed=11))
+    killer.work(began + SECONDS)
+    run = airflow.wait("killed_tries", run_id, timeout=SECONDS)
+
+    assert sum(map(len, killer.kills.values())) == KILLS
+    assert run.state == "success"
+    undisturbed_requests = 0
+    for task in run.of("extract"):
+        index = task.map_index
+        folder, manifest = landed(disturbed, index)
+        undisturbed, expected = landed(calm, index)
+        assert task.try_number == len(killer.kills[index]) + 1
+        assert "Going on where try" in airflow.log(run, "extract", index, task.try_number)
+        assert (manifest.tries > 1, expected.tries) == (True, 1)
+        rows = rows_of(folder)
+        assert [int(row["id"]) for row in rows] == coupa.ids
+        assert rows == rows_of(undisturbed)
+        assert (manifest.columns, manifest.drift) == (expected.columns, expected.drift)
+        assert manifest.children.keys() == expected.children.keys()
+        for child in manifest.children:
+            assert rows_of(folder, child) == rows_of(undisturbed, child)
+        assert {file.name for file in (disturbed / str(index)).iterdir() if file.name.startswith("_")} == {
+            "_manifest.json"
+        }
+        undisturbed_requests += expected.requests
+    # Each try would take as many as an undisturbed one, if it began anew.
+    tries = KILLS + INSTANCES
+    ratio = requests_since_reset(coupa) / (undisturbed_requests * tries / INSTANCES)
+    print(f"{tries} tries took {ratio:.0%} of the requests of as many new starts")
+    assert ratio < 0.5
