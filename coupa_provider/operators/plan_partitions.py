@@ -119,8 +119,8 @@ class CoupaPlanPartitionsOperator(BaseOperator):
             walk.counters.requests,
         )
         for part in plan.partitions:
-            end = "all above" if part.upto is None else part.upto
-            self.log.info("%s: partition %d, ids %d to %s", self.resource, part.number, part.after + 1, end)
+            end = "and above" if part.upto is None else f"to {part.upto}"
+            self.log.info("%s: partition %d, ids %d %s", self.resource, part.number, part.after + 1, end)
         return [asdict(part) for part in plan.partitions]
 
     def _resolve_window(self, context: Context) -> Window:
