@@ -11,7 +11,11 @@ from coupa_provider.operators.urls import folder_url, manifest_url
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from coupa_provider.extract.destination import Destination
+    from coupa_provider.extract.manifest import Manifest
+    from coupa_provider.extract.manifest_reader import ManifestReader
     from coupa_provider.operators.urls import ManifestArgument
 
 
@@ -47,6 +51,7 @@ class CoupaGatherManifestsOperator(BaseOperator):
         self.manifests = manifests
         self.destination = destination
         self.partitions = partitions
+        self._gathered: tuple[list[ManifestReader], Manifest, Destination] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the partitions, publish the manifest and return the summary.
@@ -65,6 +70,7 @@ class CoupaGatherManifestsOperator(BaseOperator):
             )
         extracts = [ManifestReader(open_folder(manifest_url("manifests", value))) for value in self.manifests]
         manifest = gather_manifests(extracts, folder, planned=self._planned())
+        self._gathered = extracts, manifest, folder
         self.log.info(
             "%s: %s records of %d partition(s), %d file(s), %s requests, %s throttled, %.1f s; manifest %s",
             manifest.resource,
@@ -89,6 +95,20 @@ class CoupaGatherManifestsOperator(BaseOperator):
             "throttled": manifest.throttled,
             "seconds": manifest.seconds,
         }
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """Tell which partitions became one extract, with its numbers; None for a task that failed."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from coupa_provider.lineage.datasets import extract_read, extract_written
+
+        if self._gathered is None:
+            return None
+        extracts, manifest, folder = self._gathered
+        return OperatorLineage(
+            inputs=[read for extract in extracts for read in extract_read(extract.manifest, extract.folder)],
+            outputs=extract_written(manifest, folder),
+        )
 
     def _planned(self) -> list[tuple[int, int | None]] | None:
         if self.partitions is None:
