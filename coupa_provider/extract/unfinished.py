@@ -44,7 +44,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
     :param request: what was asked for, as :func:`fingerprint` gives it; a changed task does not go on from here.
     :param window: bounds of the window, which the next try keeps although its clock shows another time.
     :param watermark: where a watermark stood when the window was made from it.
-    :param tries: tries that have worked on it, this one included.
+    :param tries: tries that have finished a part of it, and this one.
     :param started: when the first try began.
     :param saved: when this was last written.
     :param covered: ranges of ids that the files hold.
@@ -90,7 +90,7 @@ class Unfinished(msgspec.Struct, kw_only=True):
             )
         except FileNotFoundError:
             return None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning(
                 "Starting over: %s cannot be read (%s).", folder.url_of(f"{UNFINISHED}/{NOTE_NAME}"), error
             )

@@ -189,6 +189,19 @@ def test_a_damaged_part_starts_over(tmp_path: Path, caplog) -> None:
     assert len(table(folder)) == len(IDS)
 
 
+@pytest.mark.parametrize(
+    "harm", [lambda note: note[:200], lambda note: note.replace(b"part", b"p\xe4rt"), lambda _: b"{}"]
+)
+def test_a_damaged_note_starts_over(tmp_path: Path, harm, caplog) -> None:
+    folder = folder_at(tmp_path)
+    with pytest.raises(Killed):
+        attempt(folder, after=10, error=Killed(), part_bytes=600)
+    note = Path(folder.path_of("_unfinished/progress.json"))
+    note.write_bytes(harm(note.read_bytes()))
+    assert Unfinished.find(folder, **RUN) is None
+    assert "progress.json cannot be read" in caplog.text
+
+
 def test_old_parts_are_not_mixed_with_those_of_now(tmp_path: Path, caplog) -> None:
     folder = folder_at(tmp_path)
     with pytest.raises(Killed):
