@@ -86,22 +86,22 @@ class Killer:
             return
         if this_try not in self._seen:
             self._seen[this_try] = (time.time(), len(self._parts(index)))
+        seen, parts = self._seen[this_try]
+        # Those of a try that was killed while it published may still be there: a link is as old as its try.
+        published = sum(_changed(part) > seen for part in self._folder(index).glob("part-*"))
         moment = self.left[index][0]
-        if this_try not in self._due and self._has_come(moment, index, *self._seen[this_try]):
-            self._due[this_try] = time.monotonic() + moment.delay
-        if time.monotonic() >= self._due.get(this_try, float("inf")):
+        if moment.sign == "published":
+            has_come = published >= moment.count
+        else:
+            has_come = moment.sign == "start" or len(self._parts(index)) >= parts + moment.count
+        if has_come:
+            self._due.setdefault(this_try, time.monotonic() + moment.delay)
+        # A try that is nearly through is not left to end before its kill.
+        late = published and moment.sign != "published"
+        if late or time.monotonic() >= self._due.get(this_try, float("inf")):
             self.airflow.kill(*([process.supervisor] if moment.with_supervisor else []), process.pid)
             self.kills[index].append(this_try)
             del self.left[index][0]
-
-    def _has_come(self, moment: Moment, index: int, seen: float, parts: int) -> bool:
-        if moment.sign == "start":
-            return True
-        if moment.sign == "parts":
-            return len(self._parts(index)) >= parts + moment.count
-        # Those of a try that was killed while it published may still be there: a link is as old as its try.
-        fresh = [part for part in self._folder(index).glob("part-*") if _changed(part) > seen]
-        return len(fresh) >= moment.count
 
     def _folder(self, index: int) -> Path:
         return self.lake / str(index)
@@ -130,11 +130,13 @@ def coupa():
 
 @pytest.fixture
 def airflow(parallel_airflow, coupa):
-    parallel_airflow.add_connection(
-        "coupa_killed_tries", "coupa", host=coupa.url, login=CLIENT_ID, password=CLIENT_SECRET,
-        extra={"requests_per_second": 300},
-    )  # fmt: skip
-    parallel_airflow.add_dags(DAG_FILE, "killed_tries")
+    #: The second pace is so slow that a try still runs when Airflow finds its supervisor gone.
+    for name, pace in (("coupa_killed_tries", 300), ("coupa_outlived_try", 3)):
+        parallel_airflow.add_connection(
+            name, "coupa", host=coupa.url, login=CLIENT_ID, password=CLIENT_SECRET,
+            extra={"requests_per_second": pace},
+        )  # fmt: skip
+    parallel_airflow.add_dags(DAG_FILE, "killed_tries", "outlived_try")
     return parallel_airflow
 
 
@@ -170,11 +172,12 @@ def test_fifty_kills_leave_no_trace(airflow, coupa, tmp_path):
         index = task.map_index
         folder, manifest = landed(disturbed, index)
         undisturbed, expected = landed(calm, index)
-        assert task.try_number == len(killer.kills[index]) + 1
+        # On a machine that is busy Airflow may take a try for dead by itself, and end it.
+        assert task.try_number >= len(killer.kills[index]) + 1
         assert "Going on where try" in airflow.log(run, "extract", index, task.try_number)
         assert (manifest.tries > 1, expected.tries) == (True, 1)
         rows = rows_of(folder)
-        assert [int(row["id"]) for row in rows] == coupa.ids
+        assert [row["id"] for row in rows] == coupa.ids
         assert rows == rows_of(undisturbed)
         assert (manifest.columns, manifest.drift) == (expected.columns, expected.drift)
         assert manifest.children.keys() == expected.children.keys()
@@ -185,7 +188,34 @@ def test_fifty_kills_leave_no_trace(airflow, coupa, tmp_path):
         }
         undisturbed_requests += expected.requests
     # Each try would take as many as an undisturbed one, if it began anew.
-    tries = KILLS + INSTANCES
+    tries = sum(task.try_number for task in run.of("extract"))
     ratio = requests_since_reset(coupa) / (undisturbed_requests * tries / INSTANCES)
     print(f"{tries} tries took {ratio:.0%} of the requests of as many new starts")
     assert ratio < 0.5
+
+
+def test_a_try_that_outlives_its_supervisor_gives_way_to_the_next_one(airflow, coupa, tmp_path):
+    """Nobody ends it, so two tries write at a time: the next one goes on from its parts, and it notices."""
+    run_id = airflow.trigger("outlived_try", {"lake": str(tmp_path)})
+    first = airflow.wait_for_process("outlived_try", run_id, "extract")
+    note = tmp_path / "0" / "_unfinished" / "progress.json"
+    airflow.wait_for(note.exists, "the first finished part", 60)
+    airflow.kill(first.supervisor)
+    airflow.wait_for(
+        lambda: any(process.try_number == 2 for process in airflow.processes("outlived_try", run_id)),
+        "the second try",
+        60,
+    )
+    assert first.pid in airflow.pids()
+    run = airflow.wait("outlived_try", run_id)
+
+    assert (run.state, run.of("extract")[0].try_number) == ("success", 2)
+    log = airflow.log(run, "extract", try_number=2)
+    assert "Going on where try 1 stopped" in log
+    folder, manifest = landed(tmp_path, 0)
+    assert manifest.tries == 2
+    assert [row["id"] for row in rows_of(folder)] == coupa.ids
+    airflow.wait_for(lambda: first.pid not in airflow.pids(), "the end of the first try", 60)
+    assert [path.name for path in (tmp_path / "0").iterdir() if path.name.startswith("_")] == [
+        "_manifest.json"
+    ]

@@ -17,7 +17,7 @@ FORMS = [
     *[PLAIN] * 4,
     PLAIN | {"file_format": "ndjson"},
     PLAIN | {"file_format": "csv"},
-    *[{"fields": LINES, "explode": {"invoice-lines": None}, "part_bytes": 60_000}] * 2,
+    *[{"fields": LINES, "explode": {"invoice-lines": None}, "part_bytes": 40_000}] * 2,
 ]
 
 
@@ -26,7 +26,7 @@ def slow_disk(context) -> None:
     link = os.link
 
     def slow_link(source: str, target: str) -> None:
-        time.sleep(0.03)
+        time.sleep(0.05)
         link(source, target)
 
     os.link = slow_link
@@ -42,3 +42,14 @@ with DAG("killed_tries", schedule=None):
         retry_delay=timedelta(0),
         pre_execute=slow_disk,
     ).expand_kwargs(FORMS)
+
+with DAG("outlived_try", schedule=None):
+    CoupaToObjectStorageOperator(
+        task_id="extract",
+        coupa_conn_id="coupa_outlived_try",
+        resource="invoices",
+        destination="file://{{ dag_run.conf['lake'] }}/0",
+        retries=2,
+        retry_delay=timedelta(0),
+        **PLAIN,
+    )
