@@ -99,7 +99,10 @@ class Killer:
         # A try that is nearly through is not left to end before its kill.
         late = published and moment.sign != "published"
         if late or time.monotonic() >= self._due.get(this_try, float("inf")):
-            self.airflow.kill(*([process.supervisor] if moment.with_supervisor else []), process.pid)
+            try:
+                self.airflow.kill(*([process.supervisor] if moment.with_supervisor else []), process.pid)
+            except ProcessLookupError:
+                return  # ended by itself since it was listed
             self.kills[index].append(this_try)
             del self.left[index][0]
 
