@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
 from coupa_provider.client import pacing
 from coupa_provider.client.token import forget_tokens
@@ -72,6 +72,25 @@ def ids_in(files):
     return sorted(
         number for file in files for number in pq.read_table(file.removeprefix("file://"), columns=["id"])["id"].to_pylist()
     )  # fmt: skip
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A bucket on a server that speaks S3, and a connection to it."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="lake")
+    extra = {"endpoint_url": url, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    yield client
+    server.stop()
 
 
 def logged(caplog, capsys):
@@ -162,6 +181,22 @@ def test_a_smaller_plan_replaces_a_larger_one(coupa, tmp_path):
 def test_a_small_resource_is_one_partition(coupa):
     assert plan(resource="currencies") == [{"number": 0, "after": 0, "upto": None}]
     assert coupa.seen()["requests"] <= 4
+
+
+def test_in_a_bucket(coupa, s3):
+    lake = "s3://aws_default@lake/coupa/exchange_rates"
+    for count in (3, 2):
+        summaries = [extract(part, destination=lake) for part in plan(partitions=count)]
+        result = gather(summaries, lake)
+    assert result["manifest"] == f"{lake}/_manifest.json"
+    assert result["records"] == RECORDS
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="lake")["Contents"]]
+    assert sorted(key.removeprefix("coupa/exchange_rates/") for key in keys) == [
+        "_manifest.json",
+        *(f"partition-0000{number}/{name}" for number in (0, 1) for name in ("_manifest.json", "part-00000.parquet")),
+    ]  # fmt: skip
+    with ObjectStoragePath(result["files"][1]).open("rb") as file:
+        assert pq.read_table(file).num_rows == summaries[1]["records"]
 
 
 @pytest.mark.parametrize(
