@@ -159,9 +159,9 @@ def _outline(probes: Sequence[Probe], after: int, top: int) -> _Outline:
     density: float | None = None
     for probe in sorted(probes, key=lambda probe: probe.after):
         ids = [id_ for id_ in probe.ids if after < id_ <= top]
-        if probe.after > outline.places[-1]:
+        if (position := min(probe.after, top)) > outline.places[-1]:
             here = density_of(ids, probe.after) if ids else 0.0
-            outline.add_unseen(min(probe.after, top), here if density is None else density, here)
+            outline.add_unseen(position, here if density is None else density, here)
         for id_ in ids:
             outline.add(id_, 1)
         if ids:

@@ -182,6 +182,7 @@ def test_no_more_partitions_than_records():
 @pytest.mark.parametrize(("after", "top"), [(0, 0), (10, 10), (10, 3)])
 def test_without_ids_there_is_one_partition_for_what_may_come(after, top):
     assert probe_positions(after, top, 4) == []
+    assert probe_positions(after, top, 4, [Probe(after + 1, [], False)]) == []
     (only,) = plan_partitions([], after, top, 4)
     assert (only.number, only.after, only.upto) == (0, after, None)
 
