@@ -81,6 +81,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     :param finished: when its last part was in place, in UTC.
     :param seconds: time between the two.
     :param tries: how many tries of the task it took.
+    :param run: names the task instance that made it, the same for all its tries; empty where there is none.
     :param requests: HTTP requests sent, repeats included.
     :param throttled: answers with status 429.
     :param retried: requests sent again.
@@ -107,6 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     finished: datetime
     seconds: float
     tries: int = 1
+    run: str = ""
     requests: int
     throttled: int
     retried: int

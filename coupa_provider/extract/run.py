@@ -128,6 +128,7 @@ def extract_pages(
             finished=datetime.now(UTC),
             seconds=round(seconds, 3),
             tries=state.tries,
+            run=state.run,
             requests=state.requests,
             throttled=state.throttled,
             retried=state.retried,

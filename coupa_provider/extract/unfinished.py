@@ -14,8 +14,9 @@ from coupa_provider import __version__
 from coupa_provider.client.id_ranges import IdRange, IdRanges
 from coupa_provider.extract.destination import NOTE_NAME, UNFINISHED, Destination
 from coupa_provider.extract.drift import Drift
+from coupa_provider.extract.errors import ExtractError
 from coupa_provider.extract.manifest import File
-from coupa_provider.extract.manifest_reader import checksum_of
+from coupa_provider.extract.manifest_reader import ManifestReader, checksum_of
 from coupa_provider.extract.window import Window
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,19 @@ class Unfinished(msgspec.Struct, kw_only=True):
     def as_window(self) -> Window:
         """Return the window."""
         return Window(*self.window)
+
+
+def window_published(folder: Destination, *, run: str) -> Window | None:
+    """Return the window of what a run has published in a folder, None if nothing there is its own.
+
+    :param folder: the destination.
+    :param run: names the task instance; its tries share the name.
+    """
+    try:
+        manifest = ManifestReader(folder).manifest
+    except ExtractError:
+        return None
+    return Window(*manifest.window) if manifest.run == run else None
 
 
 def fingerprint(arguments: Mapping[str, Any]) -> str:

@@ -81,6 +81,12 @@ class Window:
             return cls(first, until)
         return cls(watermark - look_back, max(until, watermark))
 
+    def begun_with(self, earlier: Window) -> Window:
+        """Return the window that begins where the earlier of two begins, and ends where this one ends."""
+        if self.since is None or earlier.since is None:
+            return Window(None, self.until)
+        return Window(min(self.since, earlier.since), self.until)
+
     def as_text(self) -> list[str | None]:
         """Return both bounds as ISO 8601 text in UTC, None for an open side."""
         return [bound.astimezone(UTC).isoformat() if bound else None for bound in (self.since, self.until)]

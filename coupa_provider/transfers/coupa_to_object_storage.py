@@ -203,7 +203,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
     def _extract(self, folder: Destination, context: Context) -> Manifest:
         from coupa_provider.assets.watermark import Watermark
         from coupa_provider.extract.run import extract_pages
-        from coupa_provider.extract.unfinished import Unfinished, fingerprint
+        from coupa_provider.extract.unfinished import Unfinished, fingerprint, window_published
 
         watermark = Watermark(context, self.outlets) if self.window == "watermark" else None
         base = watermark.read() if watermark else None
@@ -214,6 +214,9 @@ class CoupaToObjectStorageOperator(BaseOperator):
             unfinished = None
         if unfinished is None:
             window = self._resolve_window(context, base)
+            if watermark is not None and (published := window_published(folder, run=run or "")):
+                # This very run has moved the watermark before, and what it published is about to be replaced.
+                window = window.begun_with(published)
             unfinished = Unfinished(
                 run=run or "", request=request, window=(window.since, window.until), watermark=base
             )

@@ -201,6 +201,27 @@ def test_a_failed_try_moves_nothing_and_the_next_one_keeps_its_window(run, store
     assert kept(stores) == "2026-11-23T01:55:00+00:00"
 
 
+def test_a_run_made_again_replaces_what_it_published_with_no_less(run, stores, clock, tmp_path):
+    """It was killed after it had moved the watermark, or cleared before anybody loaded its extract."""
+    run(Coupa())
+    clock.at += timedelta(days=1)
+    run(Coupa(), run_id="r2")
+    clock.at += timedelta(hours=1)
+    coupa = Coupa()
+    run(coupa, run_id="r2")
+    assert coupa.windows == [
+        (datetime(2026, 11, 23, 1, 40, tzinfo=UTC), datetime(2026, 11, 24, 2, 55, tzinfo=UTC))
+    ]
+    assert kept(stores) == "2026-11-24T02:55:00+00:00"
+    # The very first one has no beginning.
+    run(coupa, run_id="r1")
+    assert coupa.windows[1] == (None, datetime(2026, 11, 24, 2, 55, tzinfo=UTC))
+    # Another run in the same folder has a window of its own.
+    clock.at += timedelta(hours=1)
+    run(coupa, run_id="r3", destination=f"file://{tmp_path}/r2")
+    assert coupa.windows[2][0] == datetime(2026, 11, 24, 2, 40, tzinfo=UTC)
+
+
 def test_of_two_runs_at_once_the_second_fails_and_nothing_is_lost(run, stores, clock):
     coupa = Coupa()
 
@@ -218,7 +239,8 @@ def test_of_two_runs_at_once_the_second_fails_and_nothing_is_lost(run, stores, c
     assert kept(stores) == "2026-11-23T01:56:00+00:00"
     clock.at += timedelta(minutes=10)
     run(coupa)
-    assert coupa.windows[-1][0] == datetime(2026, 11, 23, 1, 41, tzinfo=UTC)
+    # From where it began, as it replaces what it published.
+    assert coupa.windows[-1][0] is None
     assert kept(stores) == "2026-11-23T02:06:00+00:00"
 
 
