@@ -354,14 +354,11 @@ def newest_rows(rows: int = 5) -> None:
 
     table, columns = f"coupa.{RESOURCES[0]}", ", ".join(SHOWN[:-1])
     with duckdb.connect(str(DATABASE), read_only=True) as database:
-        found = (
-            database.table(table)
-            .select(f"{columns}, strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%MZ'), updated_at")
-            .order("updated_at DESC, id")
-            .limit(rows)
-            .fetchall()
-        )
-    lines = [SHOWN, *([shown(value) for value in row[:-1]] for row in found)]
+        newest = database.table(table).order("updated_at DESC, id").limit(rows)
+        found = newest.select(
+            f"{columns}, strftime(updated_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%MZ')"
+        ).fetchall()
+    lines = [SHOWN, *([shown(value) for value in row] for row in found)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(SHOWN))]
     say(f"\nThe newest rows of {table} in {DATABASE.relative_to(DEMO.parent)}:")
     for line in lines:
