@@ -268,16 +268,18 @@ class Publication:
             _flush_to_disk(Path(target))
 
     def _withdraw(self) -> None:
-        if not self._claimed and not self._local:
+        if not self._claimed and not self._local and not self._files:
             return
-        left = self._stored("")
-        if self._claimed:
-            writer = self._last_writer()
-            if writer == self._writer:
-                left = UNFINISHED
-            elif writer is not None:
-                return  # it may have adopted what this run put, and clears up in the end
         try:
+            if not self._claimed and self._files:
+                self._claim()  # what an earlier try put goes as well
+            left = self._stored("")
+            if self._claimed:
+                writer = self._last_writer()
+                if writer == self._writer:
+                    left = UNFINISHED
+                elif writer is not None:
+                    return  # it may have adopted what this run put, and clears up in the end
             self.destination.fs.invalidate_cache()
             if self.destination.fs.exists(self.destination.path_of(left)):
                 self.destination.fs.rm(self.destination.path_of(left), recursive=True)

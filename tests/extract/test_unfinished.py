@@ -223,6 +223,16 @@ def test_what_cannot_be_trusted_is_not_kept(tmp_path: Path, error) -> None:
     assert list(Path(folder.root).iterdir()) == []
 
 
+@pytest.mark.parametrize("protocol", ["file", "memory"])
+def test_nor_is_what_an_earlier_try_kept(tmp_path: Path, protocol) -> None:
+    folder = folder_at(tmp_path / "x", protocol)
+    with pytest.raises(Killed):
+        attempt(folder, after=10, error=Killed(), part_bytes=600)
+    with pytest.raises(ExtractError):
+        attempt(folder, after=0, error=ExtractError("twice"), part_bytes=600)
+    assert not folder.fs.exists(folder.path_of("_unfinished"))
+
+
 def test_a_page_that_was_half_written_is_read_again(tmp_path: Path, monkeypatch) -> None:
     folder = folder_at(tmp_path)
     from coupa_provider.extract import formats
