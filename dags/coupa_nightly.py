@@ -50,7 +50,8 @@ RESOURCES = {
     "suppliers": {},
 }
 
-# Where the very first run begins; None for everything. For years of invoices begin later: "2025-01-01T00:00:00Z".
+# Where the very first run begins; None for everything. If coupa_backfill fetches the past, the day on which it ran:
+# "2026-11-01T00:00:00Z".
 BEGIN = None
 
 # The database: the ID of a connection, or empty for files only. It decides which tasks there are, so it has to be
@@ -63,9 +64,9 @@ SWEEP_ON = 6
 
 # No default for the Variable: without it the task fails and names it, instead of writing where nobody looks.
 LAKE = "{{ var.value.coupa_lake }}"
-# A folder for each run, named by the time at which it began. The logical date would not do: runs by hand have
-# none on Airflow 3, and a run that is cleared and repeated next week must not write over last week's files.
-RUN = "{{ dag_run.start_date | ts_nodash }}"
+# A folder for each run, named by when the run was asked for: that stays when it is cleared and run again, and every
+# run has it. Runs by hand have no logical date on Airflow 3; Airflow 2 knows nothing else.
+RUN = "{{ dag_run.run_after | default(dag_run.logical_date) | ts_nodash }}"
 
 
 @task

@@ -41,10 +41,9 @@ def render(load: Callable[..., Any]) -> Callable[..., Any]:
     class Variables:
         coupa_lake = "s3://aws_default@lake/coupa"
 
-    def render(task_id: str, name: str, started: datetime) -> Any:
+    def render(task_id: str, name: str, **dag_run: Any) -> Any:
         task = dag.get_task(task_id)
-        # All there is in a run by hand without a logical date.
-        context = {"dag_run": SimpleNamespace(start_date=started), "var": {"value": Variables}}
+        context = {"dag_run": SimpleNamespace(**dag_run), "var": {"value": Variables}}
         return task.render_template(getattr(task, name), context, dag.get_template_env())
 
     return render
@@ -92,14 +91,16 @@ def test_fields_hold_what_merging_needs(load: Callable[..., Any]) -> None:
 
 def test_each_run_has_folders_of_its_own_in_the_order_of_the_runs(render: Callable[..., Any]) -> None:
     found = [
-        render(f"invoices.{task}", "destination", started)
-        for started in (SUNDAY, MONDAY)
+        # All there is in a run by hand on Airflow 3.
+        render(f"invoices.{task}", "destination", run_after=day, logical_date=None)
+        for day in (SUNDAY, MONDAY)
         for task in ("extract", "sweep")
     ]
     lake = "s3://aws_default@lake/coupa/invoices"
     assert found == sorted(found)
     assert found[:2] == [f"{lake}/20261122T020005", f"{lake}/20261122T020005-deletions"]
     assert len(set(found)) == 4
+    assert render("invoices.extract", "destination", logical_date=SUNDAY) == found[0]  # Airflow 2
 
 
 def test_on_the_day_of_the_sweep_all_extracts_are_listed_oldest_first(
