@@ -50,7 +50,7 @@ test-browser: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m browser --timeout 600 tests/browser $(PYTEST)
 
 test-postgresql: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m postgresql --timeout 600 $(PYTEST)
+	$(VENV)/bin/python -m pytest -m postgresql -n 2 --dist loadfile --timeout 600 $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
