@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             report(first, second)
             total = check(url)
             say(
-                f"\nChecked: all {total:,} records of the emulated Coupa are in DuckDB as they are there, and no other."
+                f"\nChecked: all {total:,} records of the emulated Coupa are in DuckDB, in their newest version, and no other."
             )
             say(f"Done in {time.monotonic() - started:.0f} s; files, database and logs are in {DEMO.name}/")
     except DemoError as error:
