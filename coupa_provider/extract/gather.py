@@ -138,16 +138,12 @@ def _check_ranges(manifests: dict[str, Manifest], planned: Sequence[tuple[int, i
 def _check_files(extract: ManifestReader) -> None:
     """Make sure that the files are there."""
     present = extract.folder.own_files()
-    for file in _all_files(extract.manifest):
+    for file in extract.manifest.all_files:
         if present.get(file.name) != file.bytes:
             raise ExtractError(
                 f"{extract.folder.url_of(file.name)} is gone or not the file its manifest describes. Clear the "
                 "transfer of this partition."
             )
-
-
-def _all_files(manifest: Manifest) -> list[File]:
-    return [*manifest.files, *(file for lines in manifest.children.values() for file in lines.files)]
 
 
 def _merge(manifests: dict[str, Manifest]) -> Manifest:

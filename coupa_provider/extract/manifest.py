@@ -114,6 +114,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     provider_version: str
 
+    @property
+    def all_files(self) -> list[File]:
+        """The parts, those of the lines as well."""
+        return [*self.files, *(file for lines in self.children.values() for file in lines.files)]
+
     def to_json(self) -> bytes:
         """Return the text of the file, indented for people."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

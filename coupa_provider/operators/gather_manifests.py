@@ -61,6 +61,7 @@ class CoupaGatherManifestsOperator(BaseOperator):
         """
         from coupa_provider.extract.gather import gather_manifests
         from coupa_provider.extract.manifest_reader import ManifestReader
+        from coupa_provider.extract.summary import summary_of
         from coupa_provider.object_storage import open_folder
 
         folder = open_folder(folder_url("destination", self.destination))
@@ -82,19 +83,7 @@ class CoupaGatherManifestsOperator(BaseOperator):
             manifest.seconds,
             folder.manifest_url,
         )
-        files = [*manifest.files, *(file for lines in manifest.children.values() for file in lines.files)]
-        return {
-            "resource": manifest.resource,
-            "manifest": folder.manifest_url,
-            "files": [folder.url_of(file.name) for file in manifest.files],
-            "records": manifest.records,
-            "bytes": sum(file.bytes for file in files),
-            "window": [bound.isoformat() if bound else None for bound in manifest.window],
-            "tries": manifest.tries,
-            "requests": manifest.requests,
-            "throttled": manifest.throttled,
-            "seconds": manifest.seconds,
-        }
+        return summary_of(manifest, folder)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
         """Tell which partitions became one extract, with its numbers; None for a task that failed."""

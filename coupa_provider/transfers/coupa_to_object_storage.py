@@ -150,6 +150,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
         :raises ExtractError: the records contradict themselves, or someone else writes to the destination.
         :raises AirflowException: somebody else moved the watermark.
         """
+        from coupa_provider.extract.summary import summary_of
         from coupa_provider.hooks.errors import fail_without_retry
 
         self._check_arguments(context)
@@ -159,19 +160,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
             manifest = self._extract(folder, context)
         self._published = manifest, folder
         self._log_outcome(manifest, folder.manifest_url)
-        files = [*manifest.files, *(file for lines in manifest.children.values() for file in lines.files)]
-        return {
-            "resource": self.resource,
-            "manifest": folder.manifest_url,
-            "files": [folder.url_of(file.name) for file in manifest.files],
-            "records": manifest.records,
-            "bytes": sum(file.bytes for file in files),
-            "window": [bound.isoformat() if bound else None for bound in manifest.window],
-            "tries": manifest.tries,
-            "requests": manifest.requests,
-            "throttled": manifest.throttled,
-            "seconds": manifest.seconds,
-        }
+        return summary_of(manifest, folder)
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage:
         """Name what is to be read and written."""
