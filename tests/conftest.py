@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.postgresql"]
+pytest_plugins = ["tests.object_store", "tests.postgresql"]
 
 HERE = Path(__file__).parent
 HOME = Path(tempfile.mkdtemp(prefix="coupa-tests-"))

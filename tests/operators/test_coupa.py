@@ -290,42 +290,26 @@ def test_the_arguments_are_those_described(name, operator):
         assert (templated == "yes") == (key in operator.template_fields)
 
 
-def test_all_of_it_on_s3(coupa, extracted, tmp_path, monkeypatch):
+def test_all_of_it_on_s3(coupa, extracted, tmp_path, s3):
     """A try that fails half-way and one that goes on, with files and journal in a bucket."""
-    server_module = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    pytest.importorskip("s3fs")
     from coupa_provider.client.errors import CoupaUnavailableError
     from coupa_provider.client.retry import RetryPolicy
     from coupa_provider.hooks.coupa import CoupaHook
 
-    server = server_module.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    bucket = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
-    bucket.create_bucket(Bucket="lake")
-    place = {"endpoint_url": url, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": place}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-    try:
-        root = "s3://aws_default@lake/coupa"
-        for file in (tmp_path / "extract").iterdir():
-            bucket.upload_file(str(file), "lake", f"coupa/invoices/{file.name}")
-        landed = f"{root}/invoices"
-        coupa.configure(faults={"always": True, "kinds": ["503"], "methods": ["PUT"], "after": 70})
-        task = mark(manifest=landed)
-        task.hook = CoupaHook(retry=RetryPolicy(attempts=2, first_delay=0.01))
-        with pytest.raises(CoupaUnavailableError):
-            task.execute({})
-        assert 0 < len(coupa.writes()) <= 70
-        coupa.configure(faults=None)
-        result = run(mark(manifest=landed))
-        assert (result["marked"], result["already"]) == (120, 0)
-        assert result["journal"].startswith(f"{root}/invoices/_exported/")
-        assert set(coupa.writes().values()) == {1}
-        assert len(coupa.writes()) == 120
-        assert run(sweep(manifest=landed, destination=f"{root}/gone"))["deleted"] == 0
-    finally:
-        server.stop()
+    root = "s3://aws_default@lake/coupa"
+    for file in (tmp_path / "extract").iterdir():
+        s3.upload_file(str(file), "lake", f"coupa/invoices/{file.name}")
+    landed = f"{root}/invoices"
+    coupa.configure(faults={"always": True, "kinds": ["503"], "methods": ["PUT"], "after": 70})
+    task = mark(manifest=landed)
+    task.hook = CoupaHook(retry=RetryPolicy(attempts=2, first_delay=0.01))
+    with pytest.raises(CoupaUnavailableError):
+        task.execute({})
+    assert 0 < len(coupa.writes()) <= 70
+    coupa.configure(faults=None)
+    result = run(mark(manifest=landed))
+    assert (result["marked"], result["already"]) == (120, 0)
+    assert result["journal"].startswith(f"{root}/invoices/_exported/")
+    assert set(coupa.writes().values()) == {1}
+    assert len(coupa.writes()) == 120
+    assert run(sweep(manifest=landed, destination=f"{root}/gone"))["deleted"] == 0

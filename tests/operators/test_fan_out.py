@@ -74,25 +74,6 @@ def ids_in(files):
     )  # fmt: skip
 
 
-@pytest.fixture
-def s3(monkeypatch):
-    """A bucket on a server that speaks S3, and a connection to it."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
-    client.create_bucket(Bucket="lake")
-    extra = {"endpoint_url": url, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-    yield client
-    server.stop()
-
-
 def logged(caplog, capsys):
     return caplog.text + capsys.readouterr().out  # Airflow 3.3 logs past the standard library
 

@@ -197,7 +197,9 @@ def test_columns_that_cannot_be_fail_at_once(arguments: dict, message: str) -> N
 def test_destination_may_be_a_path_object(tmp_path: Path, pages: list[Page]) -> None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    result = operator(FakeHook(*pages), destination=ObjectStoragePath(f"file://{tmp_path}/lake/")).execute(CONTEXT)
+    result = operator(FakeHook(*pages), destination=ObjectStoragePath(f"file://{tmp_path}/lake/")).execute(
+        CONTEXT
+    )
     assert result["manifest"] == f"file://{tmp_path}/lake/_manifest.json"
 
 
@@ -393,32 +395,6 @@ def test_wrong_credentials_fail_the_task_and_show_no_secret(tmp_path: Path) -> N
     assert not (tmp_path / "lake" / "_manifest.json").exists()
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    """A bucket on a server that speaks S3, and a connection to it."""
-    server_module = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    boto3 = pytest.importorskip("boto3")
-    pytest.importorskip("airflow.providers.amazon")
-    server = server_module.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
-    client.create_bucket(Bucket="lake")
-    connection = {
-        "conn_type": "aws",
-        "login": "test",
-        "password": "test",
-        "extra": {"endpoint_url": url, "region_name": "us-east-1"},
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-        yield client
-    server.stop()
-
-
 def keys_of(client: Any, prefix: str) -> list[str]:
     listing = client.list_objects_v2(Bucket="lake", Prefix=prefix)
     return sorted(entry["Key"].removeprefix(prefix) for entry in listing.get("Contents", []))
@@ -453,6 +429,8 @@ def test_a_failed_extract_to_s3_is_gone_on_with(s3: Any) -> None:
 
 
 def test_a_run_without_records_leaves_an_empty_part_on_s3(s3: Any) -> None:
-    result = operator(FakeHook(), destination="s3://aws_default@lake/empty", file_format="ndjson").execute(CONTEXT)
+    result = operator(FakeHook(), destination="s3://aws_default@lake/empty", file_format="ndjson").execute(
+        CONTEXT
+    )
     assert result["records"] == result["bytes"] == 0
     assert keys_of(s3, "empty/") == ["_manifest.json", "part-00000.ndjson"]
