@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from coupa_provider.load.table import Table
 
-if TYPE_CHECKING:
-    from coupa_provider.load.session import Session
-
 _DECIMAL = re.compile(r"(?:numeric|decimal)\(\d+,(\d+)\)")
+
+
+class Statements(Protocol):
+    """Where a dialect sends its SQL; see :class:`.session.Session`."""
+
+    def execute(self, sql: str) -> int:
+        """Run a statement and return the number of rows it wrote."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query and return its rows."""
 
 
 class Dialect(ABC):
@@ -67,34 +74,34 @@ class Dialect(ABC):
         return declared == self.sql_type(arrow)
 
     @abstractmethod
-    def default_schema(self, session: Session) -> str:
+    def default_schema(self, session: Statements) -> str:
         """Return the schema of names that give none."""
 
     @abstractmethod
-    def has_schema(self, session: Session, schema: str) -> bool:
+    def has_schema(self, session: Statements, schema: str) -> bool:
         """Return whether a schema exists."""
 
     @abstractmethod
-    def columns(self, session: Session, table: Table) -> dict[str, str]:
+    def columns(self, session: Statements, table: Table) -> dict[str, str]:
         """Return the types of a table's columns by name; empty if there is no such table."""
 
     @abstractmethod
-    def has_key(self, session: Session, table: Table, column: str) -> bool:
+    def has_key(self, session: Statements, table: Table, column: str) -> bool:
         """Return whether no two rows of a table can have the same value in a column."""
 
     @abstractmethod
-    def take_turns(self, session: Session, thing: str) -> None:
+    def take_turns(self, session: Statements, thing: str) -> None:
         """Wait until no other load works on a thing; it is this one's until the transaction ends.
 
         :param thing: name of a table or schema, which need not exist.
         """
 
     @abstractmethod
-    def keep_writers_out(self, session: Session, table: Table) -> None:
+    def keep_writers_out(self, session: Statements, table: Table) -> None:
         """Let nobody else write to a table until the transaction ends; reading goes on."""
 
     @abstractmethod
-    def settle(self, session: Session, stage: str, key: str) -> None:
+    def settle(self, session: Statements, stage: str, key: str) -> None:
         """Do what makes a filled temporary table quick to join.
 
         :param stage: the table, as it stands in SQL.

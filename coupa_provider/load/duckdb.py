@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from coupa_provider.load.dialect import Dialect
+from coupa_provider.load.dialect import Dialect, Statements
 from coupa_provider.load.table import Table, literal
-
-if TYPE_CHECKING:
-    from coupa_provider.load.session import Session
 
 _KINDS_WITHOUT_VALUES = ("Binder", "Catalog", "Constraint", "IO", "Permission", "TransactionContext")
 _STATUS = re.compile(r"^[A-Z_]+: ")
@@ -26,12 +22,12 @@ class DuckDB(Dialect):
     decimal_name = "decimal"
     takes_nul = True
 
-    def default_schema(self, session: Session) -> str:
+    def default_schema(self, session: Statements) -> str:
         """Return the current schema."""
         ((schema,),) = session.rows("SELECT current_schema()")
         return str(schema)
 
-    def has_schema(self, session: Session, schema: str) -> bool:
+    def has_schema(self, session: Statements, schema: str) -> bool:
         """Look into the catalogue; names do not heed capitals."""
         return bool(
             session.rows(
@@ -40,7 +36,7 @@ class DuckDB(Dialect):
             )
         )
 
-    def columns(self, session: Session, table: Table) -> dict[str, str]:
+    def columns(self, session: Statements, table: Table) -> dict[str, str]:
         """Look into the catalogue; names do not heed capitals."""
         return dict(
             session.rows(
@@ -51,7 +47,7 @@ class DuckDB(Dialect):
             )
         )
 
-    def has_key(self, session: Session, table: Table, column: str) -> bool:
+    def has_key(self, session: Statements, table: Table, column: str) -> bool:
         """Look for a constraint on this column alone."""
         return bool(
             session.rows(
@@ -63,13 +59,13 @@ class DuckDB(Dialect):
             )
         )
 
-    def take_turns(self, session: Session, thing: str) -> None:
+    def take_turns(self, session: Statements, thing: str) -> None:
         """Do nothing: of two transactions that write to one table, DuckDB lets one fail."""
 
-    def keep_writers_out(self, session: Session, table: Table) -> None:
+    def keep_writers_out(self, session: Statements, table: Table) -> None:
         """Do nothing, for the same reason."""
 
-    def settle(self, session: Session, stage: str, key: str) -> None:
+    def settle(self, session: Statements, stage: str, key: str) -> None:
         """Do nothing: DuckDB counts as it writes."""
 
     def describe(self, error: Exception) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from coupa_provider.load.dialect import Dialect
+from coupa_provider.load.dialect import Dialect, Statements
 from coupa_provider.load.table import Table, literal, quote
-
-if TYPE_CHECKING:
-    from coupa_provider.load.session import Session
 
 _DATA_EXCEPTION = "22"
 
@@ -25,16 +22,16 @@ class PostgreSQL(Dialect):
     longest_name = 63
     takes_nul = False
 
-    def default_schema(self, session: Session) -> str:
+    def default_schema(self, session: Statements) -> str:
         """Return the first schema of the search path."""
         ((schema,),) = session.rows("SELECT coalesce(CAST(current_schema() AS text), 'public')")
         return str(schema)
 
-    def has_schema(self, session: Session, schema: str) -> bool:
+    def has_schema(self, session: Statements, schema: str) -> bool:
         """Look into the catalogue: CREATE ... IF NOT EXISTS needs the right to create even if it exists."""
         return bool(session.rows(f"SELECT 1 FROM pg_namespace WHERE nspname = {literal(schema)}"))
 
-    def columns(self, session: Session, table: Table) -> dict[str, str]:
+    def columns(self, session: Statements, table: Table) -> dict[str, str]:
         """Look into the catalogue, as the information schema hides lengths and what one may not change."""
         return dict(
             session.rows(
@@ -45,7 +42,7 @@ class PostgreSQL(Dialect):
             )
         )
 
-    def has_key(self, session: Session, table: Table, column: str) -> bool:
+    def has_key(self, session: Statements, table: Table, column: str) -> bool:
         """Look for a primary key, or a unique index of all rows, on this column alone."""
         return bool(
             session.rows(
@@ -58,17 +55,17 @@ class PostgreSQL(Dialect):
             )
         )
 
-    def take_turns(self, session: Session, thing: str) -> None:
+    def take_turns(self, session: Statements, thing: str) -> None:
         """Take an advisory lock: what does not exist yet cannot be locked otherwise."""
         digest = hashlib.sha256(f"airflow-provider-coupa {thing}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
         session.execute(f"DO $$BEGIN PERFORM pg_advisory_xact_lock({key}); END$$")
 
-    def keep_writers_out(self, session: Session, table: Table) -> None:
+    def keep_writers_out(self, session: Statements, table: Table) -> None:
         """Lock the table."""
         session.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
-    def settle(self, session: Session, stage: str, key: str) -> None:
+    def settle(self, session: Statements, stage: str, key: str) -> None:
         """Count its rows, which nothing else does for a temporary table; a small sample will do."""
         session.execute("SET LOCAL default_statistics_target = 10")
         session.execute(f"ANALYZE {stage} ({quote(key)})")
