@@ -8,6 +8,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
 from coupa_provider.hooks.coupa import CoupaHook
+from coupa_provider.operators.coupa import CoupaMarkExportedOperator, CoupaSweepDeletionsOperator
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
 
 LANDING = f"file://{os.environ['CANARY_LANDING']}"
@@ -22,6 +23,21 @@ with DAG("canary", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="U
             file_format="ndjson",
             updated_since="2020-01-01T00:00:00Z",
         )
+
+    # What continues keeps notes: a watermark in Airflow's state store, parts, a journal, a list of deletions.
+    window = CoupaToObjectStorageOperator(
+        task_id="window",
+        coupa_conn_id="coupa_good",
+        resource="invoices",
+        filters={"exported": False},
+        destination=f"{LANDING}/window",
+        window="watermark",
+    )
+    mark = CoupaMarkExportedOperator(task_id="mark", coupa_conn_id="coupa_good", manifest=window.output)
+    sweep = CoupaSweepDeletionsOperator(
+        task_id="sweep", coupa_conn_id="coupa_good", manifest=[window.output], destination=f"{LANDING}/deletions"
+    )
+    mark >> sweep
 
     @task
     def hook_by_hand() -> str:

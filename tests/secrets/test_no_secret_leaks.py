@@ -28,6 +28,9 @@ EXPECTED = {
     "extract_coupa_wrong_secret": "failed",
     "extract_coupa_proxy": "failed",
     "extract_coupa_bad_scopes": "failed",
+    "window": "success",
+    "mark": "success",
+    "sweep": "success",
     "hook_by_hand": "success",
     "refusal": "failed",
     "error_page": "failed",
@@ -150,7 +153,10 @@ def test_the_run_did_all_it_should(run):
     assert "coupa_no_such" not in logs
     for said in ("did not accept the client", "core.no_such.read", "No connection to the proxy"):
         assert said in logs
-    assert len(list(home.glob("landing/*/_manifest.json"))) == 2
+    assert len(list(home.glob("landing/*/_manifest.json"))) == 4
+    assert list(home.glob("landing/window/_exported/*/*.ndjson"))
+    [(value,)] = _rows(home, "select value from asset_state_store where key = 'watermark:canary.window'")
+    assert value.startswith('"20')
     assert _rows(home, "select 1 from variable where key like 'coupa_refresh_token_%' and is_encrypted")
 
 
