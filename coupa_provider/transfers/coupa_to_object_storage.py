@@ -198,14 +198,15 @@ class CoupaToObjectStorageOperator(BaseOperator):
         base = watermark.read() if watermark else None
         run, request = _run_name(context), fingerprint(self._request(context))
         unfinished = Unfinished.find(folder, run=run, request=request) if run else None
+        # What this very run has published or begun is about to be replaced: it may not begin later now.
+        before = window_published(folder, run=run) if watermark is not None and run else None
         if unfinished is not None and unfinished.watermark != base:
             self.log.info("Starting over: the watermark has moved since the last try.")
-            unfinished = None
+            before, unfinished = unfinished.as_window(), None
         if unfinished is None:
             window = self._resolve_window(context, base)
-            if watermark is not None and (published := window_published(folder, run=run or "")):
-                # This very run has moved the watermark before, and what it published is about to be replaced.
-                window = window.begun_with(published)
+            if before is not None:
+                window = window.begun_with(before)
             unfinished = Unfinished(
                 run=run or "", request=request, window=(window.since, window.until), watermark=base
             )
