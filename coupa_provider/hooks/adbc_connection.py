@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from coupa_provider.load.errors import LoadError
+
 if TYPE_CHECKING:
+    from airflow.providers.apache.arrow.hooks.adbc import AdbcHook
     from airflow.providers.common.compat.sdk import Connection
+
+_IN_URI = re.compile(r"://[^/\s]*@")
 
 
 def connect(adbc_conn_id: str) -> Any:
@@ -20,6 +26,7 @@ def connect(adbc_conn_id: str) -> Any:
     :param adbc_conn_id: connection of the type ``adbc``.
     :return: a connection of ADBC's DBAPI.
     :raises AirflowFailException: a package is missing.
+    :raises LoadError: the database cannot be reached, or does not let this user in.
     """
     try:
         from adbc_driver_manager import dbapi
@@ -28,29 +35,39 @@ def connect(adbc_conn_id: str) -> Any:
         raise AirflowFailException(f"Loading needs more packages ({error}): {_install('database')}") from None
 
     hook = AdbcHook(adbc_conn_id=adbc_conn_id)
-    given = hook.connection_extra_lower.get("db_kwargs", {})
-    if hook.driver == "adbc_driver_duckdb":
-        try:
-            from adbc_driver_duckdb import driver_path
-
-            return dbapi.connect(
-                driver=driver_path(),
-                entrypoint="duckdb_adbc_init",
-                db_kwargs=given,
-                conn_kwargs=hook.conn_kwargs,
-            )
-        except ImportError as error:
-            raise AirflowFailException(
-                f"Loading into DuckDB needs more packages ({error}): {_install('duckdb')}"
-            ) from None
-    if hook.driver == "adbc_driver_postgresql" and "uri" not in given:
-        hook.uri = postgresql_uri(hook.connection)
     try:
-        return hook.get_conn()
+        return _open(hook)
+    except dbapi.Error as error:
+        said = _without_secrets(str(error).partition("\n")[0], hook.connection)
+        raise LoadError(f"Connection {adbc_conn_id!r} cannot be opened: {said}") from None
     except ModuleNotFoundError as error:
         raise AirflowFailException(
-            f"The driver of connection {adbc_conn_id} is not installed ({error}). For PostgreSQL: {_install('database')}"
+            f"The driver of connection {adbc_conn_id} is not installed ({error}). For PostgreSQL: "
+            f"{_install('database')}; for DuckDB: {_install('duckdb')}"
         ) from None
+
+
+def _open(hook: AdbcHook) -> Any:
+    from adbc_driver_manager import dbapi
+
+    given = hook.connection_extra_lower.get("db_kwargs", {})
+    if hook.driver == "adbc_driver_duckdb":
+        from adbc_driver_duckdb import driver_path
+
+        return dbapi.connect(
+            driver=driver_path(), entrypoint="duckdb_adbc_init", db_kwargs=given, conn_kwargs=hook.conn_kwargs
+        )
+    if hook.driver == "adbc_driver_postgresql" and "uri" not in given:
+        hook.uri = postgresql_uri(hook.connection)
+    return hook.get_conn()
+
+
+def _without_secrets(text: str, connection: Connection) -> str:
+    """Leave out the password, which a client library quotes with a URI it cannot read."""
+    for secret in (connection.password, quote(connection.password or "", safe="")):
+        if secret:
+            text = text.replace(secret, "***")
+    return _IN_URI.sub("://***@", text)
 
 
 def _install(extra: str) -> str:

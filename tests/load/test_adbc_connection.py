@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Connection
 
 from coupa_provider.hooks.adbc_connection import connect, postgresql_uri
+from coupa_provider.load.errors import LoadError
 
 
 def test_the_connections_of_the_docs_work(database, monkeypatch):
@@ -81,3 +82,26 @@ def test_a_connection_that_fails_does_not_tell_the_password(server, monkeypatch,
         connect("warehouse")
     told = "".join(traceback.format_exception(caught.value))
     assert connection["password"] not in told
+
+
+def test_a_database_that_cannot_be_opened(monkeypatch, tmp_path):
+    kwargs = {"uri": f"{tmp_path}/no/such/folder/w.duckdb"}
+    extra = {"dialect": "duckdb", "db_kwargs": kwargs}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "adbc", "extra": extra}))
+    with pytest.raises(LoadError, match=r"Connection 'warehouse' cannot be opened: .*no/such/folder"):
+        connect("warehouse")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "a host with spaces", "[::1"])
+def test_an_error_of_the_client_library_shows_no_password(monkeypatch, host):
+    fields = {
+        "conn_type": "adbc",
+        "host": f"postgresql://{host}/w",
+        "login": "loader",
+        "password": "s3cret p@ss/word",
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(fields | {"extra": {"dialect": "postgresql"}}))
+    with pytest.raises((LoadError, ValueError)) as caught:
+        connect("warehouse")
+    for secret in ("s3cret p@ss/word", "s3cret%20p%40ss%2Fword"):
+        assert secret not in str(caught.value)
