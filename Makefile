@@ -39,11 +39,11 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/python demo/run.py
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m "not browser and not postgresql" -n auto --timeout 900 $(PYTEST)
+	$(VENV)/bin/python -m pytest -m "not browser and not postgresql" -n auto --dist worksteal --timeout 900 $(PYTEST)
 
 # Without what never meets Airflow and is tested at length on 3.3.
 test-airflow2: $(VENV2)/.test
-	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n auto --timeout 300 \
+	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n auto --dist worksteal --timeout 300 \
 		--ignore tests/completeness --ignore tests/emulator --ignore tests/benchmarks --ignore tests/load $(PYTEST)
 
 test-browser: $(VENV)/.dev

@@ -56,7 +56,9 @@ def narrow_pages(count: int) -> Iterator[Page]:
     )
     for first in range(1, count + 1, 50):
         ids = list(range(first, min(first + 50, count + 1)))
-        yield Page(_AS_PAGE.decode(b"[" + b",".join(text % (i, i, i) for i in ids) + b"]"), ids, first - 1, ids[-1])
+        yield Page(
+            _AS_PAGE.decode(b"[" + b",".join(text % (i, i, i) for i in ids) + b"]"), ids, first - 1, ids[-1]
+        )
 
 
 def invoice_pages(count: int, *, distinct: int = 1000, seed: int = 7) -> Iterator[Page]:

@@ -35,7 +35,10 @@ with DAG("canary", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="U
     )
     mark = CoupaMarkExportedOperator(task_id="mark", coupa_conn_id="coupa_good", manifest=window.output)
     sweep = CoupaSweepDeletionsOperator(
-        task_id="sweep", coupa_conn_id="coupa_good", manifest=[window.output], destination=f"{LANDING}/deletions"
+        task_id="sweep",
+        coupa_conn_id="coupa_good",
+        manifest=[window.output],
+        destination=f"{LANDING}/deletions",
     )
     mark >> sweep
 
