@@ -10,7 +10,9 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,13 @@ def _database_for_marked_tests(request: pytest.FixtureRequest) -> None:
     """Tests marked ``airflow`` find the metadata database made."""
     if request.node.get_closest_marker("airflow"):
         request.getfixturevalue("airflow_db")
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own() -> Iterator[None]:
+    """Forget the secrets of the test: Airflow looks for all that a process ever had, at each new one anew."""
+    yield
+    for name in ("airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.utils.log.secrets_masker"):
+        if module := sys.modules.get(name):
+            masker = module._secrets_masker()
+            masker.patterns, masker.replacer = set(), None
