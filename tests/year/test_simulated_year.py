@@ -52,7 +52,7 @@ FIELDS = [
         ]
     },
 ]  # fmt: skip
-FAILURES = {"CoupaUnavailableError", "CoupaRateLimitError", "InternalError"}
+FAILURES = {"CoupaUnavailableError", "CoupaRateLimitError", "LoadError"}
 BAD_WEATHER = {"rate": 0.3, "kinds": ["500", "502", "503", "429", "drop_before", "drop_middle", "truncated"]}
 
 
