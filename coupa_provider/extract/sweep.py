@@ -161,7 +161,7 @@ def _ids_alive_in(extracts: Sequence[ManifestReader]) -> BitMap64:
 
 def _write_part(ids: BitMap64, publication: Publication) -> File:
     path: Path = publication.stage(_PART)
-    with pq.ParquetWriter(str(path), _SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(str(path), _SCHEMA, compression="zstd", use_dictionary=False) as writer:
         for batch in _batches(ids, _ROWS_AT_ONCE):
             writer.write_batch(pa.record_batch([pa.array(batch, pa.int64())], schema=_SCHEMA))
     put = publication.put(_PART)
