@@ -87,6 +87,7 @@ def extract_pages(
         destination,
         make_format(file_format, resource, fields, explode=explode, schema=schema),
         make_children(resource, explode, file_format, fields),
+        reports,
     )
     clock = time.monotonic()
     with Reporter(counters, on_progress, progress_seconds) as reporter, run.publication:
@@ -123,7 +124,7 @@ def extract_pages(
             columns=run.layouts[RECORDS].types,
             children=run.children(),
             drift=run.layouts[RECORDS].drift,
-            reports=list(dict.fromkeys([*state.reports, *reports])),
+            reports=state.reports,
             started=state.started,
             finished=datetime.now(UTC),
             seconds=round(seconds, 3),
@@ -152,6 +153,7 @@ class _Run:
         destination: Destination,
         main: FileFormat,
         children: Mapping[str, LineTable],
+        reports: Sequence[str],
     ) -> None:
         self.publication = Publication(destination)
         self.layouts: dict[str, FileFormat] = {RECORDS: main, **children}
@@ -163,6 +165,7 @@ class _Run:
         self._intact = True
         self._resumable = unfinished is not None
         self._counters = counters
+        self._reports = reports
         self._before = (self.state.requests, self.state.throttled, self.state.retried)
         self._covered = IdRanges(self.state.covered)
         for stored in self.state.files:
@@ -228,11 +231,12 @@ class _Run:
         self._intact = True
 
     def count(self) -> None:
-        """Add this try's requests to those of earlier ones."""
+        """Add this try's requests and remarks to those of earlier ones."""
         now = (self._counters.requests, self._counters.throttled, self._counters.retried)
         self.state.requests, self.state.throttled, self.state.retried = (
             before + since for before, since in zip(self._before, now, strict=True)
         )
+        self.state.reports = list(dict.fromkeys([*self.state.reports, *self._reports]))
 
     def check_complete(self, id_range: IdRange | None) -> None:
         """Make sure that the pages left no ids out."""

@@ -147,6 +147,29 @@ def test_a_later_try_asks_only_for_what_is_left(tmp_path: Path) -> None:
     assert sum(file.rows for file in manifest.files) == len(IDS)
 
 
+def test_remarks_of_an_earlier_try_stand_in_the_manifest_of_the_next(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path)
+    remarks = ["made before the walk"]
+
+    def remarked(pages: list[Page]) -> Iterator[Page]:
+        for place, page in enumerate(pages):
+            if place == 5:
+                remarks.append("made on the way")
+            if place == 10:
+                raise Killed
+            yield page
+
+    with pytest.raises(Killed):
+        extract_pages(
+            remarked(source()), Counters(), folder, resource="invoices", instance="acme",
+            unfinished=Unfinished(**RUN), reports=remarks, part_bytes=600,
+        )  # fmt: skip
+    manifest = attempt(folder, reports=["made before the walk", "made by the next try"])
+    assert manifest.tries == 2
+    assert manifest.reports == ["made before the walk", "made on the way", "made by the next try"]
+    assert ManifestReader(folder).manifest == manifest
+
+
 def test_a_kill_without_a_last_word_loses_the_part_being_written_alone(tmp_path: Path, monkeypatch) -> None:
     folder = folder_at(tmp_path)
     monkeypatch.setattr(
