@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from coupa_provider.operators.filters import check_filters
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -93,11 +95,7 @@ class CoupaPlanPartitionsOperator(BaseOperator):
         from coupa_provider.extract.plan import make_plan
         from coupa_provider.hooks.errors import fail_without_retry
 
-        if self.filters and not isinstance(self.filters, Mapping):
-            raise AirflowFailException(
-                f"filters must be a dict, such as {{'status[in]': ['approved']}}, not {type(self.filters).__name__}. "
-                "A template that stands for the whole dict needs render_template_as_native_obj=True on the DAG."
-            )
+        check_filters(self.filters)
         window = self._resolve_window(context)
         with (
             fail_without_retry(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from coupa_provider.operators.filters import check_filters
 from coupa_provider.operators.urls import folder_url, manifest_url
 
 if TYPE_CHECKING:
@@ -86,11 +87,7 @@ class CoupaSweepDeletionsOperator(BaseOperator):
 
         destination = open_folder(folder_url("destination", self.destination))
         extracts = [ManifestReader(open_folder(url)) for url in self._manifest_urls()]
-        if self.filters and not isinstance(self.filters, Mapping):
-            raise AirflowFailException(
-                f"filters must be a dict, such as {{'status[in]': ['approved']}}, not {type(self.filters).__name__}. "
-                "A template that stands for the whole dict needs render_template_as_native_obj=True on the DAG."
-            )
+        check_filters(self.filters)
         resource = extracts[0].manifest.resource
 
         def begin_walk(filters: Mapping[str, Any]) -> BlockingWalk:

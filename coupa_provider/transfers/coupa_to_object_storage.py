@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from coupa_provider.extract import FILE_FORMATS, PART_BYTES, partition_folder
+from coupa_provider.operators.filters import check_filters
 from coupa_provider.operators.urls import folder_url
 
 if TYPE_CHECKING:
@@ -300,11 +301,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
                 "resource is empty; look at its template and at the values of this run."
             )
         folder_url("destination", self.destination)
-        if self.filters and not isinstance(self.filters, Mapping):
-            raise AirflowFailException(
-                f"filters must be a dict, such as {{'status[in]': ['approved']}}, not {type(self.filters).__name__}. "
-                "A template that stands for the whole dict needs render_template_as_native_obj=True on the DAG."
-            )
+        check_filters(self.filters)
         if self.fields is not None and (
             isinstance(self.fields, str | Mapping)
             or not self.fields
