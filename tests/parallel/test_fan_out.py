@@ -1,4 +1,4 @@
-"""One extract over four task processes: complete, and near the limit together."""
+"""One extract over four task processes: complete, near the limit together, and whole after a kill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 DAG_FILE = Path(__file__).parent / "dags" / "fan_out.py"
 RATE_LIMIT = 25.0
 #: So many take 50 seconds at the limit: enough that the tasks' start and end do not blur the figures.
-RECORDS = 60_000
+MANY, FEW = 60_000, 15_000
 
 
 class Coupa:
@@ -38,7 +38,7 @@ class Coupa:
 def coupa():
     command = [
         sys.executable, "-m", "coupa_provider.emulator", "--port", "0", "--latency-ms", "100",
-        "--size", f"exchange_rates={RECORDS}",
+        "--size", f"exchange_rates={MANY}", "--size", f"suppliers={FEW}",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -49,7 +49,6 @@ def coupa():
 
 @pytest.fixture
 def airflow(parallel_airflow, coupa):
-    coupa.call("ids/exchange_rates")  # they are made when first asked for
     coupa.call("reset_seen", "POST")
     parallel_airflow.add_connection(
         "coupa_fan_out", "coupa", host=coupa.url, login="emulator", password="emulator-secret"
@@ -72,6 +71,7 @@ def assert_complete(folder, coupa):
 @pytest.mark.timeout(400)
 def test_four_tasks_work_at_the_limit_together(airflow, coupa, tmp_path):
     lake = tmp_path / "lake"
+    coupa.call("ids/exchange_rates")  # they are made when first asked for
     conf = {"resource": "exchange_rates", "destination": f"file://{lake}"}
     run = airflow.run("fan_out", conf, timeout=300)
     assert run.state == "success"
@@ -89,3 +89,22 @@ def test_four_tasks_work_at_the_limit_together(airflow, coupa, tmp_path):
     assert manifest.requests < seen["requests"] <= manifest.requests + 35, told
     assert used >= 0.9, told
     assert seen["throttled"] < 0.02 * seen["requests"], told
+
+
+@pytest.mark.timeout(200)
+def test_a_killed_task_goes_on_in_its_own_partition(airflow, coupa, tmp_path):
+    lake = tmp_path / "lake"
+    coupa.call("ids/suppliers")
+    run_id = airflow.trigger("fan_out", {"resource": "suppliers", "destination": f"file://{lake}"})
+    noted = lake / "partition-00002" / "_unfinished" / "progress.json"
+    airflow.wait_for(noted.exists, "a finished part", 60)
+    process = airflow.wait_for_process("fan_out", run_id, "extract", 2)
+    airflow.kill(process.supervisor, process.pid)
+    assert noted.exists()  # it was killed in the midst of its partition
+    run = airflow.wait("fan_out", run_id)
+    assert run.state == "success"
+    assert [task.try_number for task in run.of("extract")] == [1, 1, 2, 1]
+    assert "Going on where try 1 stopped" in airflow.log(run, "extract", 2, try_number=2)
+    assert [read(lake / f"partition-{number:05d}").manifest.tries for number in range(4)] == [1, 1, 2, 1]
+    assert read(lake).manifest.tries == 2
+    assert_complete(lake, coupa)
