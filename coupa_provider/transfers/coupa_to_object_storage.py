@@ -318,6 +318,11 @@ class CoupaToObjectStorageOperator(BaseOperator):
                 f"partition {self.partition!r} is not one of the results of CoupaPlanPartitionsOperator. Write "
                 ".expand(partition=plan.output)."
             )
+        if self.window == "watermark" and context.get("ti") is None:
+            raise AirflowFailException(
+                "window='watermark' works in a run of a DAG alone: the watermark bears the task's name, and there is no "
+                "'ti' in the context. Elsewhere leave window out, and give updated_since and updated_until."
+            )
         if self.window == "watermark" and getattr(context.get("ti"), "map_index", -1) >= 0:
             raise AirflowFailException(
                 "window='watermark' does not work in a mapped task, since its instances have no lasting names to keep "

@@ -292,6 +292,13 @@ def test_mapped_tasks_have_no_watermark(run):
         run(Coupa(), map_index=3)
 
 
+def test_a_call_without_a_task_instance_has_no_watermark(run):
+    coupa = Coupa()
+    with pytest.raises(AirflowFailException, match=r"works in a run of a DAG alone.*give updated_since"):
+        run(coupa, context={"ti": None})
+    assert coupa.windows == []
+
+
 # ---------------------------------------------------------------------------------------------- data interval
 
 
