@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-from coupa_provider.emulator.actions import download, perform
+from coupa_provider.emulator.actions import ActionCall, perform
 from coupa_provider.emulator.answers import (
     JSON,
     XML,
@@ -19,6 +20,7 @@ from coupa_provider.emulator.answers import (
     refused_access,
 )
 from coupa_provider.emulator.attributes import readable_attributes
+from coupa_provider.emulator.downloads import download
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import Token, allows
 from coupa_provider.emulator.projection import names_of, projection_of, readable_names
@@ -134,15 +136,26 @@ class Api:
             raise Refusal(not_found(singular(target.resource.xml_root), message, switches, as_xml))
 
     def _act(self, call: Call, target: Target, as_xml: bool) -> Answer:
-        done = perform(self._instance, target, call.headers.get("content-type"), call.body, as_xml)
+        done = perform(
+            ActionCall(
+                self._instance, target, call.query, call.headers.get("content-type"), call.body, as_xml
+            )
+        )
         if done is None:
             message = (
                 f"{target.action} is documented for {target.resource.path}, but not served by this emulator."
             )
             return errors_answer(404, singular(target.resource.xml_root), [message], as_xml)
+        if isinstance(done, Answer):
+            return done
         if isinstance(done, list):
             return Answer(200, encode(done), JSON)
-        return self._one(200, encode(done), self._query(call, target), target, as_xml)
+        # Arguments of the call stand beside those that shape the answer.
+        shaping = urlencode(
+            [(k, v) for k, v in parse_qsl(call.query) if k in ("fields", "return_object", "filter")]
+        )
+        query = parse_query(shaping, target.resource.type, self._instance.settings.switches, ())
+        return self._one(200, encode(done), query, target, as_xml)
 
     def _query(self, call: Call, target: Target) -> ListQuery:
         own_names = self._store.collection(target.resource.path).own_names

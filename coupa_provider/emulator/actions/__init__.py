@@ -1,0 +1,20 @@
+"""Documented calls beyond reading and writing that the emulator serves; all others get a clear 404."""
+
+from __future__ import annotations
+
+from coupa_provider.emulator.actions import exported, integration
+from coupa_provider.emulator.actions.call import ActionCall, Done, Handler
+
+__all__ = ["ActionCall", "Done", "perform"]
+
+_HANDLERS: tuple[Handler, ...] = (integration.perform, exported.perform)
+
+
+def perform(call: ActionCall) -> Done | None:
+    """Carry out a documented call.
+
+    :param call: the call.
+    :return: what to answer, or None for a call that is not served.
+    :raises Refusal: when the state of the record, or the arguments, forbid it.
+    """
+    return next((done for handler in _HANDLERS if (done := handler(call)) is not None), None)
