@@ -287,12 +287,10 @@ class Walk:
 
     async def _read_all_unsorted(self, gaps: Sequence[IdRange], density: float) -> None:
         workers = self._workers()
-        slices = iter(
-            [
-                span
-                for low, high in gaps
-                for span in plan_spans(low, high, density, workers=workers * 4, page_size=self._limit)
-            ]
+        slices = (
+            span
+            for low, high in gaps
+            for span in plan_spans(low, high, density, workers=workers * 4, page_size=self._limit)
         )
 
         async def read_slices() -> None:
