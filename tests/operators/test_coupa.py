@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from coupa_provider.client import pacing
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.extract.destination import Destination
@@ -27,29 +26,16 @@ LANDED = {"updated-at": "2026-11-20T08:00:00-08:00", "created-at": "2026-11-20T0
 
 
 @pytest.fixture(scope="module")
-def emulator_of_module():
+def emulator():
     with Emulator(seed=7, empty=True, rate_limit=None) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def coupa(emulator_of_module, monkeypatch):
-    forget_tokens()
-    pacing._pacers.clear()
-    emulator_of_module.reset()
-    emulator_of_module.add_client(emulator_of_module.client_id, emulator_of_module.client_secret)
-    emulator_of_module.load(
-        {"invoices": [{"id": number, "exported": False, **LANDED} for number in range(1, 121)]}
-    )
-    connection = {
-        "conn_type": "coupa",
-        "host": emulator_of_module.url,
-        "login": emulator_of_module.client_id,
-        "password": emulator_of_module.client_secret,
-        "extra": {"requests_per_second": 2000},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_COUPA_DEFAULT", json.dumps(connection))
-    return emulator_of_module
+def coupa(coupa):
+    """The connected emulator, with invoices."""
+    coupa.load({"invoices": [{"id": number, "exported": False, **LANDED} for number in range(1, 121)]})
+    return coupa
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
-from coupa_provider.client import pacing
-from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.extract.errors import ExtractError
 from coupa_provider.operators.coupa import CoupaGatherManifestsOperator, CoupaPlanPartitionsOperator
@@ -27,22 +25,6 @@ RECORDS = 6_000
 def emulator():
     with Emulator(seed=7, sizes={"exchange_rates": RECORDS}, rate_limit=None) as emulator:
         yield emulator
-
-
-@pytest.fixture
-def coupa(emulator, monkeypatch):
-    forget_tokens()
-    pacing._pacers.clear()
-    emulator.reset_seen()
-    connection = {
-        "conn_type": "coupa",
-        "host": emulator.url,
-        "login": emulator.client_id,
-        "password": emulator.client_secret,
-        "extra": {"requests_per_second": 2000},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_COUPA_DEFAULT", json.dumps(connection))
-    return emulator
 
 
 def plan(context=None, **arguments):
