@@ -36,8 +36,8 @@ _FOREIGN_OPERATORS = {
 _RESERVED = ("limit", "offset", "order_by", "dir", "fields", "return_object")
 _KEY = re.compile(r"(?P<name>[A-Za-z0-9_.\-]+)(?P<rest>(?:\[[A-Za-z0-9_.\-]+\])*)")
 _FIELD = re.compile(r"[A-Za-z0-9_\-]+")
-#: Pairs of conditions to which Coupa answers with nothing at all (article 0055).
-_IMPOSSIBLE = {"exchange_rates": ("from_currency", "to_currency")}
+#: Pairs of associations; conditions on both are answered with nothing at all (article 0055).
+IMPOSSIBLE = {"exchange_rates": ("from_currency", "to_currency")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +335,7 @@ def _shape_fields(fields: Sequence[Any]) -> list[Any]:
 
 
 def _refuse_impossible(conditions: Sequence[Condition], resource: Resource | None) -> None:
-    pair = _IMPOSSIBLE.get(resource.path) if resource else None
+    pair = IMPOSSIBLE.get(resource.path) if resource else None
     if pair and all(any(c.path[0] == name and len(c.path) > 1 for c in conditions) for name in pair):
         raise CoupaQueryError(
             f"filters: Coupa answers with no rows at all when {resource.path if resource else ''} are filtered by both "
