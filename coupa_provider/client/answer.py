@@ -234,6 +234,11 @@ def _details(answer: Answer, secrets: Collection[str]) -> dict[str, Any]:
     }
 
 
+def presentable(text: str, secrets: Collection[str] = ()) -> str:
+    """Return Coupa's words as an error may show them: without secrets, and not too many."""
+    return _shortened(_redact(text, secrets))
+
+
 def _shortened(text: str) -> str:
     return text[:_EXCERPT_CHARACTERS] + ("…" if len(text) > _EXCERPT_CHARACTERS else "")
 

@@ -159,6 +159,12 @@ class BlockingClient:
         """See :meth:`CoupaClient.call`."""
         return run_in_background(self.client.call(method, path, body, params=params, repeatable=repeatable))
 
+    def graphql(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, operation_name: str | None = None
+    ) -> dict[str, Any]:
+        """See :meth:`CoupaClient.graphql`."""
+        return run_in_background(self.client.graphql(query, variables, operation_name=operation_name))
+
     def pages(
         self,
         resource: str,

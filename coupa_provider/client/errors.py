@@ -13,7 +13,8 @@
     ├── CoupaDataError                 fix what was asked for or sent
     │   ├── CoupaQueryError                refused here, before anything was sent
     │   ├── CoupaValidationError           refused by Coupa: 400, 422 and other 4xx
-    │   └── CoupaNotFoundError             404
+    │   ├── CoupaNotFoundError             404
+    │   └── CoupaGraphQLError              errors in the answer to a GraphQL query, whatever its status
     └── CoupaGiveUpError               a person has to look
         ├── CoupaIncompleteError           an extract that cannot be vouched for
         └── CoupaOutcomeUnknownError       a write that may or may not have happened
@@ -133,6 +134,21 @@ class CoupaValidationError(CoupaDataError):
 
 class CoupaNotFoundError(CoupaDataError):
     """There is no such record or path, or this client may not see it."""
+
+
+class CoupaGraphQLError(CoupaDataError):
+    """The answer to a GraphQL query names errors, with HTTP 200 as a rule, or holds no data.
+
+    :param errors: Coupa's own messages, each with its place in the data or the query.
+    :param paths: the place in the data of each, ``"users.0.login"``; empty where none was given.
+    """
+
+    def __init__(
+        self, message: str, *, errors: tuple[str, ...] = (), paths: tuple[str, ...] = (), **details: object
+    ) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]
+        self.errors = errors
+        self.paths = paths
 
 
 class CoupaGiveUpError(CoupaError):

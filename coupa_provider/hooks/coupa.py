@@ -150,6 +150,20 @@ class CoupaHook(BaseHook):
         """
         return self._client.call(method, path, body, params=params)
 
+    def graphql(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, operation_name: str | None = None
+    ) -> dict[str, Any]:
+        """Run a GraphQL query, which only reads: ``hook.graphql("{ user(id: 1) { login } }")``.
+
+        :param query: GraphQL document.
+        :param variables: values of its variables.
+        :param operation_name: the operation to run, of several.
+        :return: the ``data`` of the answer.
+        :raises CoupaQueryError: it does more than read, and was not sent.
+        :raises CoupaGraphQLError: the answer names errors, be it with HTTP 200 and beside data.
+        """
+        return self._client.graphql(query, variables, operation_name=operation_name)
+
     def walk(
         self,
         resource: str,
