@@ -21,6 +21,7 @@ from coupa_provider.emulator.answers import (
 )
 from coupa_provider.emulator.attributes import readable_attributes
 from coupa_provider.emulator.downloads import download
+from coupa_provider.emulator.graphql import GRAPHQL_PATH, GraphQL
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import Token, allows
 from coupa_provider.emulator.projection import names_of, projection_of, readable_names
@@ -33,6 +34,7 @@ from coupa_provider.emulator.sql import Compiler, Statement
 from coupa_provider.emulator.store import decode, encode
 from coupa_provider.emulator.writes import Writer
 from coupa_provider.emulator.xml import record_to_xml, records_to_xml, singular
+from coupa_provider.resources import Resource
 
 _PLURAL_CREATE_SCOPE = {"invoices": ("core.invoice.create",)}
 
@@ -81,6 +83,7 @@ class Api:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._store = instance.store
+        self._graphql = GraphQL(instance, self._search)
 
     def answer(self, call: Call) -> Answer:
         """Answer a call.
@@ -90,6 +93,8 @@ class Api:
         """
         switches = self._instance.settings.switches
         as_xml = wants_xml(call.headers.get("accept"))
+        if (call.method, call.path) == ("POST", GRAPHQL_PATH):
+            return self._graphql.answer(call.body, call.token)
         target = locate(call.method, call.path)
         if target is None:
             # An unknown path never reaches the API: it gets the page that people get.
@@ -154,16 +159,25 @@ class Api:
         shaping = urlencode(
             [(k, v) for k, v in parse_qsl(call.query) if k in ("fields", "return_object", "filter")]
         )
-        query = parse_query(shaping, target.resource.type, self._instance.settings.switches, ())
-        return self._one(200, encode(done), query, target, as_xml)
+        switches = self._instance.settings.switches
+        query = parse_query(shaping, target.resource.type, switches, ())
+        status = int(switches["U7"]) if call.method == "POST" else 200
+        if query.return_object == "none":
+            return Answer(status, b"", XML if as_xml else JSON)
+        return self._one(status, encode(done), query, target, as_xml)
 
-    def _query(self, call: Call, target: Target) -> ListQuery:
+    def _query(self, query: str, target: Target) -> ListQuery:
         own_names = self._store.collection(target.resource.path).own_names
-        return parse_query(call.query, target.resource.type, self._instance.settings.switches, own_names)
+        return parse_query(query, target.resource.type, self._instance.settings.switches, own_names)
+
+    def _search(self, resource: Resource, query: str) -> list[bytes]:
+        target = Target(resource)
+        asked = self._query(query, target)
+        return [] if self._is_futile(asked, target) else self._select(asked, target)
 
     def _list(self, call: Call, target: Target, as_xml: bool) -> Answer:
         resource, settings = target.resource, self._instance.settings
-        query = self._query(call, target)
+        query = self._query(call.query, target)
         switches = settings.switches
         if query.offset > settings.max_offset and switches["U14"] in ("504", "cap", "clamp"):
             if switches["U14"] == "504":
@@ -265,7 +279,7 @@ class Api:
         return without_nulls(record) if switches["U29"] == "omitted" else record
 
     def _show(self, call: Call, target: Target, as_xml: bool) -> Answer:
-        query = self._query(call, target)
+        query = self._query(call.query, target)
         body = self._store.body(target.resource.path, target.record_id or 0, target.parent_id)
         if body is None:
             raise _Missing

@@ -26,6 +26,7 @@ from coupa_provider.emulator.api import Api, Call, wants_xml
 from coupa_provider.emulator.control import control_routes
 from coupa_provider.emulator.drift import TICK_S
 from coupa_provider.emulator.faults import WRITES
+from coupa_provider.emulator.graphql import GRAPHQL_PATH
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import OAuthError, Verdict
 from coupa_provider.emulator.observed import Observed
@@ -131,7 +132,7 @@ class Server:
         if delay > 0:
             await asyncio.sleep(settings.request_time_limit_s if timed_out else delay)
         answer = self._api.answer(Call(method, path, query, headers, body, verdict.token))
-        if method in WRITES and answer.status < 300:
+        if method in WRITES and path != GRAPHQL_PATH and answer.status < 300:
             instance.observed.executed(method, path)
         if timed_out:
             # The gateway gave up; the application did its work all the same.
