@@ -36,6 +36,7 @@ class Observed:
             self._bytes = 0
             self._api_requests = 0
             self._writes: Counter[str] = Counter()
+            self._alerts: list[dict[str, Any]] = []
 
     def arrived(self, method: str, path: str, query: str, now: float) -> None:
         """Note a request.
@@ -86,6 +87,14 @@ class Observed:
         with self._lock:
             return dict(self._writes)
 
+    def alerted(self, alert: dict[str, Any]) -> None:
+        """Note an alert, which Coupa mails to the contacts of an integration.
+
+        :param alert: ``path`` and ``id`` of the record it is about, and the ids of the ``contacts``.
+        """
+        with self._lock:
+            self._alerts.append(alert)
+
     def fault(self, kind: str) -> None:
         """Note an injected fault.
 
@@ -124,5 +133,6 @@ class Observed:
                 "queued": self._queued,
                 "bytes": self._bytes,
                 "faults_served": dict(self._faults),
+                "alerts": list(self._alerts),
                 "recent": list(self._recent),
             }

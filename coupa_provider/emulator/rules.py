@@ -15,7 +15,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "currencies": ("code",),
     "departments": ("name",),
     "exchange_rates": ("from-currency", "to-currency", "rate", "rate-date"),
-    "integration_errors": ("contact-alert-type",),
+    "integration_errors": ("contact-alert-type", "integration-run-id"),
     "integration_history_records": ("contact-alert-type", "document-type", "document-id"),
     "integration_runs": ("integration",),
     "integrations": ("code", "name"),

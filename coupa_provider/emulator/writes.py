@@ -10,6 +10,7 @@ from coupa_provider.emulator.attributes import CUSTOM_FIELDS, Step, home_of_type
 from coupa_provider.emulator.coercion import Invalid, coerced, floored_to_day, label
 from coupa_provider.emulator.exported import set_exported
 from coupa_provider.emulator.instance import Instance
+from coupa_provider.emulator.integration_runs import lacks_run, show_in_run
 from coupa_provider.emulator.payloads import PayloadError, Upload, read_form, read_json_payload
 from coupa_provider.emulator.query import ListQuery, order_kind
 from coupa_provider.emulator.references import References
@@ -70,6 +71,8 @@ class Writer:
             self._keep_upload(record, upload)
         self._store.put(path, record, self._target.parent_id)
         self._spread_lines(record)
+        if path == "integration_errors":
+            show_in_run(self._instance, record)
         return int(record["id"])
 
     def update(self, content_type: str | None, body: bytes, query: ListQuery) -> int:
@@ -333,6 +336,9 @@ class Writer:
         for names in unique_keys(self._resource.path):
             if self._is_taken(record, names, is_new):
                 self._errors.append(f"{label(names[0])} has already been taken")
+        if lacks_run(self._instance, record):
+            keys = {"id": record["integration-run-id"]}
+            self._errors.append(str(self._references.not_found("integration-run", "IntegrationRun", keys)))
         if self._errors:
             status = int(self._switches["U6"])
             raise Refusal(errors_answer(status, self._key, self._errors, self._as_xml))
