@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coupa_provider.operators.gather_manifests import CoupaGatherManifestsOperator
+from coupa_provider.operators.graphql import CoupaGraphQLOperator
 from coupa_provider.operators.mark_exported import CoupaMarkExportedOperator
 from coupa_provider.operators.plan_partitions import CoupaPlanPartitionsOperator
 from coupa_provider.operators.schema_drift import CoupaSchemaDriftOperator
@@ -10,6 +11,7 @@ from coupa_provider.operators.sweep_deletions import CoupaSweepDeletionsOperator
 
 __all__ = [
     "CoupaGatherManifestsOperator",
+    "CoupaGraphQLOperator",
     "CoupaMarkExportedOperator",
     "CoupaPlanPartitionsOperator",
     "CoupaSchemaDriftOperator",
