@@ -11,6 +11,8 @@ from coupa_provider.resources import Resource, find_resource, resource_paths
 
 # The one documented collection of the Core API that does not live under /api.
 _ELSEWHERE = "/qualitycollaboration/api/v1/quality-inspections"
+# Article 0262 spells the call of 0261 in another way.
+_OTHER_SPELLINGS = {"requisitions/new/submit_for_approval": "requisitions/submit_for_approval"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def locate(method: str, path: str) -> Target | None:
     bare = path.removeprefix("/api/") if path.startswith("/api/") else path
     if not path.startswith("/api/") and not path.startswith(_ELSEWHERE):
         return None
+    bare = _OTHER_SPELLINGS.get(bare.strip("/"), bare)
     parts = bare.strip("/").split("/")
     found = _collection(parts)
     if found is not None:

@@ -13,6 +13,7 @@ from coupa_provider.emulator.payloads import PayloadError, read_json_payload
 from coupa_provider.emulator.routes import Target
 from coupa_provider.emulator.store import Record
 from coupa_provider.emulator.xml import singular
+from coupa_provider.resources.actions import plain_name
 
 #: A record that is answered as any other, a list, or an answer that is complete.
 Done = Record | list[Record] | Answer
@@ -46,6 +47,11 @@ class ActionCall:
     def action(self) -> str:
         """Name of the call in the catalog."""
         return self.target.action or ""
+
+    @property
+    def name(self) -> str:
+        """Name of the call, the same for twins: the catalog's ``put_void`` is ``void`` too."""
+        return plain_name(self.action)
 
     @property
     def key(self) -> str:
