@@ -132,6 +132,7 @@ class CoupaClient:
         changes: Mapping[str, Any],
         *,
         fields: Sequence[Any] | None = None,
+        repeatable: bool | None = None,
     ) -> dict[str, Any]:
         """Change attributes of one record; those not named keep their values (article 0015).
 
@@ -139,11 +140,13 @@ class CoupaClient:
         :param record_id: id of the record.
         :param changes: attributes to change.
         :param fields: attributes to return.
+        :param repeatable: see :meth:`call`.
         :return: the changed record.
         :raises CoupaValidationError: Coupa refused the change.
         :raises CoupaOutcomeUnknownError: no answer came; the change may have been made.
         """
-        return await self.call("PUT", _record_path(resource, record_id), changes, params=_shape(fields)) or {}
+        path = _record_path(resource, record_id)
+        return await self.call("PUT", path, changes, params=_shape(fields), repeatable=repeatable) or {}
 
     async def call(
         self,
