@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from pyroaring import BitMap64
@@ -41,6 +41,7 @@ from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.journal import Journal
+from coupa_provider.push.together import together
 from coupa_provider.resources import find_resource
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ class _Marking:
                     return
                 await self._settle(batch)
 
-        await _together([work() for _ in range(_LANES)])
+        await together([work() for _ in range(_LANES)])
 
     def _batches(self) -> Iterator[dict[int, datetime | None]]:
         """Yield the records without an outcome, each with the ``updated-at`` it was landed with."""
@@ -294,7 +295,7 @@ class _Marking:
                     doubt = error
 
         workers = workers_for(self._client.pacer.rate, self._client.latency)
-        await _together([work() for _ in range(min(workers, len(ids)))])
+        await together([work() for _ in range(min(workers, len(ids)))])
         return outcomes, doubt
 
     async def _mark(self, record_id: int) -> bool:
@@ -333,17 +334,6 @@ class _Marking:
                 f"({doubt or 'Coupa answered as if all were well'})"
             ) from doubt
         await asyncio.sleep(delay)
-
-
-async def _together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run coroutines side by side; the first failure stops the others and is raised as it is."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _check_extract(extract: ManifestReader, instance: str) -> None:

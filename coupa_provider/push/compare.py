@@ -1,0 +1,123 @@
+"""Does Coupa show what was, or would be, sent? Pure decisions.
+
+Coupa ignores attributes that it computes, may leave out a reference that it cannot find (U20) or a null (U19), and
+writes values in forms of its own. So an update that changes nothing is not sent, and after a write the answer is held
+against what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from coupa_provider.client.conditions import parse_instant
+from coupa_provider.resources import Attribute, attributes_of_type
+
+#: Endings of lists that hold lines of their record; an entry without an id is a new one (article 0239).
+_LINES = ("-lines", "-allocations", "payments")
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+
+
+def differences(
+    sent: Mapping[str, Any], shown: Mapping[str, Any], attributes: Mapping[str, Attribute]
+) -> list[str]:
+    """Return the attributes of a record that Coupa does not show as they were sent.
+
+    An attribute that is not shown counts as different. Lines without an id count as the same if each has its like
+    among those shown and there are as many.
+
+    :param sent: attributes, dashed.
+    :param shown: the record as Coupa shows it.
+    :param attributes: documented attributes of its type by dashed name.
+    """
+    return [
+        name for name, value in sent.items() if not _same(value, shown.get(name, ...), attributes.get(name))
+    ]
+
+
+def is_repeatable(changes: Mapping[str, Any]) -> bool:
+    """Tell whether an update may be sent twice: lines without an id, and orders such as ``_cancel``, may not.
+
+    :param changes: attributes to change, dashed.
+    """
+    return not any(name.startswith("_") or _adds(value) for name, value in changes.items())
+
+
+def added_lines(changes: Mapping[str, Any]) -> list[str]:
+    """Return the lists of lines that an update would add to, instead of changing what is there.
+
+    :param changes: attributes to change, dashed.
+    """
+    return [name for name, value in changes.items() if name.endswith(_LINES) and _adds(value)]
+
+
+def _adds(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(entry, Mapping) and entry.get("id") is None for entry in value)
+    if isinstance(value, Mapping):
+        return not is_repeatable(value)
+    return False
+
+
+def _same(sent: Any, shown: Any, attribute: Attribute | None) -> bool:
+    if shown is ...:
+        return False
+    if sent in (None, "") or shown in (None, ""):
+        return sent in (None, "", [], {}) and shown in (None, "", [], {})
+    if isinstance(sent, Mapping):
+        below = attributes_of_type(attribute.target) if attribute and attribute.target else {}
+        return isinstance(shown, Mapping) and not differences(sent, shown, below)
+    if isinstance(sent, list):
+        return isinstance(shown, list) and _same_list(sent, shown, attribute)
+    return not isinstance(shown, Mapping | list) and _same_value(
+        sent, shown, attribute.base if attribute else ""
+    )
+
+
+def _same_list(sent: Sequence[Any], shown: Sequence[Any], attribute: Attribute | None) -> bool:
+    """Lists of references are the same in any order; of lines, those that are named by id are compared."""
+    held = {str(entry["id"]): entry for entry in shown if isinstance(entry, Mapping) and "id" in entry}
+    below = attributes_of_type(attribute.target) if attribute and attribute.target else {}
+    for entry in sent:
+        if not isinstance(entry, Mapping):
+            if entry not in shown:
+                return False
+        elif any(name.startswith("_") for name in entry):
+            return False
+        elif entry.get("id") is not None:
+            if str(entry["id"]) not in held or differences(entry, held[str(entry["id"])], below):
+                return False
+        elif not any(isinstance(one, Mapping) and not differences(entry, one, below) for one in shown):
+            return False
+    # A line without an id would be added, though one like it is there.
+    named = all(isinstance(entry, Mapping) and entry.get("id") is not None for entry in sent)
+    return named or len(sent) == len(shown)
+
+
+def _same_value(sent: Any, shown: Any, base: str) -> bool:
+    if isinstance(sent, bool) or isinstance(shown, bool) or base == "boolean":
+        words = (str(sent).strip().lower(), str(shown).strip().lower())
+        return words[0] == words[1] or all(w in _YES for w in words) or all(w in _NO for w in words)
+    if base in ("integer", "decimal", "float") or isinstance(sent, int | float | Decimal):
+        try:
+            return Decimal(str(sent)) == Decimal(str(shown))
+        except InvalidOperation:
+            return False
+    if isinstance(sent, date) or base in ("datetime", "date"):
+        return _same_time(sent, shown)
+    # Line ends are written by whoever stored the text last.
+    return str(sent).replace("\r\n", "\n").strip() == str(shown).replace("\r\n", "\n").strip()
+
+
+def _same_time(sent: Any, shown: Any) -> bool:
+    there = parse_instant(shown)
+    if there is None:
+        return str(sent) == str(shown)
+    text = sent.isoformat() if isinstance(sent, date) else str(sent)
+    if len(text) <= len("2026-11-24"):
+        # A day is midnight in the zone of the company, in which Coupa shows it.
+        return text == str(shown)[:10]
+    here = sent if isinstance(sent, datetime) else parse_instant(text)
+    return here is not None and here.replace(microsecond=0) == there.replace(microsecond=0)
