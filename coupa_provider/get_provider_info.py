@@ -59,6 +59,7 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": connection_form.conn_ui_field_behaviour(),
             },
         ],
+        "extra-links": ["coupa_provider.links.coupa.CoupaRecordLink"],
         # Airflow 2.11 reads the second name only, 3.3 the first only.
         "asset-uris": asset_uris,
         "dataset-uris": asset_uris,

@@ -138,7 +138,13 @@ class CoupaHook(BaseHook):
         return self._client.update(resource, record_id, changes, fields=fields)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
     ) -> Any:
         """Make any other call Coupa offers: ``hook.call("PUT", "invoices/33/submit")``.
 
@@ -146,9 +152,40 @@ class CoupaHook(BaseHook):
         :param path: path under ``/api``.
         :param body: value to send as JSON.
         :param params: query arguments, not yet encoded.
+        :param repeatable: a second execution does no harm, so a lost answer may be asked for again; None means so
+            for ``GET`` only.
         :return: the decoded answer, None for an empty one.
+        :raises CoupaOutcomeUnknownError: no answer came to what is not repeatable.
         """
-        return self._client.call(method, path, body, params=params)
+        return self._client.call(method, path, body, params=params, repeatable=repeatable)
+
+    def action(
+        self,
+        resource: str,
+        action: str,
+        record_id: int | str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        fields: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Carry out a documented action, once: ``hook.action("invoices", "void", 33)``.
+
+        :param resource: path under ``/api``.
+        :param action: name of the action.
+        :param record_id: id of the record; None for an action that has none in its path.
+        :param arguments: values by name; they go into the query or the body, as Coupa wants them.
+        :param fields: attributes to return beside ``id``; None for ``status``, where the resource has one.
+        :return: ``id`` and the attributes asked for, as far as Coupa shows them.
+        :raises CoupaQueryError: the action or an argument is not known, or one is missing.
+        :raises PushError: it is not legal in the record's status.
+        :raises CoupaValidationError: Coupa refused it.
+        :raises CoupaOutcomeUnknownError: no answer came, and a repeat might do it twice.
+        """
+        from coupa_provider.client.blocking import run_in_background
+        from coupa_provider.push.action import perform
+
+        client = self._client.client
+        return run_in_background(perform(client, resource, action, record_id, arguments, fields=fields))
 
     def graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, *, operation_name: str | None = None

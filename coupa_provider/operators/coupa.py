@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from coupa_provider.operators.action import CoupaActionOperator
+from coupa_provider.operators.create_record import CoupaCreateOperator
 from coupa_provider.operators.gather_manifests import CoupaGatherManifestsOperator
+from coupa_provider.operators.get_record import CoupaGetOperator
 from coupa_provider.operators.graphql import CoupaGraphQLOperator
 from coupa_provider.operators.mark_exported import CoupaMarkExportedOperator
 from coupa_provider.operators.plan_partitions import CoupaPlanPartitionsOperator
+from coupa_provider.operators.request import CoupaRequestOperator
 from coupa_provider.operators.schema_drift import CoupaSchemaDriftOperator
 from coupa_provider.operators.sweep_deletions import CoupaSweepDeletionsOperator
+from coupa_provider.operators.update_record import CoupaUpdateOperator
 
 __all__ = [
+    "CoupaActionOperator",
+    "CoupaCreateOperator",
     "CoupaGatherManifestsOperator",
+    "CoupaGetOperator",
     "CoupaGraphQLOperator",
     "CoupaMarkExportedOperator",
     "CoupaPlanPartitionsOperator",
+    "CoupaRequestOperator",
     "CoupaSchemaDriftOperator",
     "CoupaSweepDeletionsOperator",
+    "CoupaUpdateOperator",
 ]
