@@ -206,7 +206,7 @@ def _errors_of(value: Any, answer: Answer) -> list[tuple[str, str]]:
     if not isinstance(value, Mapping) or not (value.get("errors") or value.get("error")):
         return []
     listed = value.get("errors")
-    if not isinstance(listed, list) or not all(isinstance(error, Mapping) for error in listed):
+    if not (isinstance(listed, list) and listed and all(isinstance(error, Mapping) for error in listed)):
         return [(message, "") for message in read_messages(answer.body)] or [("an error without words", "")]
     found = []
     for error in listed:

@@ -109,6 +109,8 @@ def _field(attribute: Attribute) -> GraphQLField:
     target = (attribute.target or "").replace("::", "-")
     home = find_resource(home_of_type(target) or "") if target else None
     shown = _SCALARS.get(attribute.base) or (_record_type(target) if attributes_of_type(target) else _JSON)
+    if attribute.base in ("integer", "boolean") and not all(map(str.isdecimal, attribute.allowed)):
+        shown = GraphQLString  # the documented values are words
     if attribute.base == "list":
         shown = GraphQLList(shown)
     return GraphQLField(shown, resolve=partial(_attribute, attribute.name, home))
