@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from coupa_provider.emulator import linked
 from coupa_provider.emulator.actions import ActionCall, perform
 from coupa_provider.emulator.answers import (
     JSON,
@@ -27,8 +28,8 @@ from coupa_provider.emulator.oauth import Token, allows
 from coupa_provider.emulator.projection import names_of, projection_of, readable_names
 from coupa_provider.emulator.query import ListQuery, QueryError, parse_query
 from coupa_provider.emulator.routes import Target, locate
-from coupa_provider.emulator.rules import unique_keys
 from coupa_provider.emulator.seed.catalogue import parent_path
+from coupa_provider.emulator.selective import few_ids
 from coupa_provider.emulator.shape import limited, project, shallow, without_nulls
 from coupa_provider.emulator.sql import Compiler, Statement
 from coupa_provider.emulator.store import decode, encode
@@ -231,18 +232,12 @@ class Api:
         path = target.resource.path
         self._store.collection(path)
         switches = self._instance.settings.switches
-        if switches["U16"] == "insensitive":
-            named = {names[0] for names in unique_keys(path)}
-            for condition in query.conditions:
-                # Clients look a record up by its natural key before they write it again.
-                if (
-                    condition.operator == "eq"
-                    and len(condition.steps) == 1
-                    and condition.steps[0].name in named
-                ):
-                    self._store.index(path, condition.steps, condition.kind)
         compiler = Compiler(path, switches, self._table_of)
         extra = [Statement("t.parent_id = ?", (target.parent_id,))] if target.parent_id is not None else []
+        few = few_ids(self._store, path, query.conditions, switches["U16"] == "sensitive")
+        if few is not None:
+            ids = Statement("t.id IN (SELECT value FROM json_each(?))", (encode(few).decode(),))
+            extra.append(ids)
         return self._store.select(compiler.page(query, extra))
 
     def _table_of(self, path: str) -> str | None:
@@ -297,14 +292,19 @@ class Api:
     def _write(self, call: Call, target: Target, as_xml: bool) -> Answer:
         writer = Writer(self._instance, target, as_xml)
         if call.method == "DELETE":
-            return writer.delete()
+            answer = writer.delete()
+            if answer.status == 200:
+                linked.remove(self._instance, target)
+            return answer
         query = parse_query(
             call.query,
             target.resource.type,
             self._instance.settings.switches,
             self._store.collection(target.resource.path).own_names,
         )
+        self._fields(query, target)  # wrong ones are refused before anything is written
         if call.method == "POST" and target.record_id is None:
+            linked.reserve_id(self._instance, target)
             record_id = writer.create(call.headers.get("content-type"), call.body)
             status = int(self._instance.settings.switches["U7"])
         elif call.method in ("PUT", "PATCH") and target.record_id is not None:
@@ -314,6 +314,7 @@ class Api:
             status = 200
         else:
             return html_page(404, "The page you were looking for does not exist")
+        linked.spread(self._instance, target, record_id)
         if query.return_object == "none":
             return Answer(status, b"", XML if as_xml else JSON)
         body = self._store.body(target.resource.path, record_id)

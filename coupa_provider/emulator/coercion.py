@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from coupa_provider.emulator.stamps import parse_day, parse_instant
 from coupa_provider.resources import Attribute
 
-_NUMBER = re.compile(r"\s*[-+]?\d+(\.\d+)?")
+_NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d{1,3})?")
 _WHOLE = re.compile(r"\s*[-+]?\d+")
 _TRUE, _FALSE = (
     frozenset(("true", "1", "yes", "t", "y", "on")),
@@ -36,23 +37,24 @@ def label(name: str) -> str:
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
-def coerced(attribute: Attribute, value: Any, zone: ZoneInfo) -> Any:
+def coerced(attribute: Attribute, value: Any, zone: ZoneInfo, complaint: str | None = None) -> Any:
     """Return a scalar as Coupa keeps it.
 
     :param attribute: what the documents say about it.
     :param value: as sent; not None.
     :param zone: zone of the company, for days without a time.
+    :param complaint: Coupa's words for a value that is not allowed or no e-mail address; None for the usual ones.
     :return: the value.
     :raises Invalid: when it fails validation.
     """
     if isinstance(value, dict | list):
         raise Invalid(f"{label(attribute.name)} is invalid")
     if attribute.base in ("string", "text"):
-        return _text(attribute, value)
+        return _text(attribute, value, complaint)
     if attribute.base == "integer":
         return int(_leading(_WHOLE, value))
     if attribute.base == "decimal":
-        return _leading(_NUMBER, value)
+        return _plain_digits(_leading(_NUMBER, value))
     if attribute.base == "float":
         return float(_leading(_NUMBER, value))
     if attribute.base == "boolean":
@@ -74,17 +76,24 @@ def _leading(pattern: re.Pattern[str], value: Any) -> str:
     return match[0].strip().removeprefix("+") if match else "0"
 
 
-def _text(attribute: Attribute, value: Any) -> str:
+def _plain_digits(number: str) -> str:
+    """Digits stay as they were sent, but for an exponent, which Coupa never prints."""
+    if number.startswith((".", "-.")):
+        number = number.replace(".", "0.", 1)
+    return format(Decimal(number), "f") if "e" in number.lower() else number
+
+
+def _text(attribute: Attribute, value: Any, complaint: str | None) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if attribute.size is not None and attribute.base == "string" and len(text) > attribute.size:
         raise Invalid(f"{label(attribute.name)} is too long (maximum is {attribute.size} characters)")
     if attribute.allowed and text and text not in attribute.allowed:
         *most, last = attribute.allowed
         words = f"{', '.join(most)} or {last}" if most else last
-        raise Invalid(f"{label(attribute.name)} must be one of {words}.")
+        raise Invalid(complaint or f"{label(attribute.name)} must be one of {words}.")
     is_mail = attribute.name == "email" or attribute.name.endswith("-email")
     if is_mail and text and not _MAIL.match(text):
-        raise Invalid(f"{label(attribute.name)} is not a valid email address.")
+        raise Invalid(complaint or f"{label(attribute.name)} is not a valid email address.")
     return text
 
 
@@ -95,6 +104,14 @@ def _boolean(attribute: Attribute, value: Any) -> bool:
     if word in _FALSE:
         return False
     raise Invalid(f"{label(attribute.name)} must be true or false")
+
+
+def is_true(value: Any) -> bool:
+    """Tell whether a mark such as ``_delete`` is set.
+
+    :param value: as sent, None where it is not.
+    """
+    return value is not None and str(value).strip().lower() in _TRUE
 
 
 def _instant(text: str, zone: ZoneInfo) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from coupa_provider.resources import Resource, find_resource, resource_paths
 
 # Above the ids that seeded lines have.
 _FIRST_LINE_ID = 1_000_000_000
+_LOADED_AT_ONCE = 1000
 
 Data = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -169,18 +170,30 @@ class Instance:
         taken: dict[str, int] = {}
         for path, records in data.items():
             resource, parent_id = _resource_and_parent(path)
-            if isinstance(records, Mapping | str) or not all(isinstance(one, Mapping) for one in records):
+            listed = isinstance(records, Sequence) and all(isinstance(one, Mapping) for one in records)
+            if isinstance(records, Mapping | str) or (isinstance(records, Sequence) and not listed):
                 raise SettingError(f"{path}: the records must be a list of objects")
-            collection = self.store.collection(resource.path)
-            rows = []
-            for given in records:
-                record = self.completed(resource, given)
-                collection.own_names.update(record)
-                rows.append(row_of(record, parent_id))
-                # So that the next record without an id does not get this one's.
-                collection.next_id = max(collection.next_id, rows[-1][0] + 1)
+            taken[path] = self._load(resource, parent_id, records)
+        return taken
+
+    def _load(self, resource: Resource, parent_id: int | None, records: Iterable[Any]) -> int:
+        collection = self.store.collection(resource.path)
+        rows: list[Row] = []
+        taken = 0
+        for given in records:
+            if not isinstance(given, Mapping):
+                raise SettingError(f"{resource.path}: the records must be a list of objects")
+            record = self.completed(resource, given)
+            collection.own_names.update(record)
+            rows.append(row_of(record, parent_id))
+            # So that the next record without an id does not get this one's.
+            collection.next_id = max(collection.next_id, rows[-1][0] + 1)
+            taken += 1
+            if len(rows) == _LOADED_AT_ONCE:
+                self.store.put_rows(resource.path, rows)
+                rows = []
+        if rows:
             self.store.put_rows(resource.path, rows)
-            taken[path] = len(rows)
         return taken
 
     def completed(self, resource: Resource, given: Mapping[str, Any]) -> dict[str, Any]:

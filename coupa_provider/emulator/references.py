@@ -2,64 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coupa_provider.emulator.attributes import Step, home_of_type
 from coupa_provider.emulator.coercion import Invalid
+from coupa_provider.emulator.countries import COUNTRIES
 from coupa_provider.emulator.decimal_order import decimal_key
 from coupa_provider.emulator.instance import Instance
+from coupa_provider.emulator.rules import REFERENCE_KEYS
 from coupa_provider.emulator.store import Record, fold
 from coupa_provider.resources import attributes_of_type, find_resource
 
 _KINDS = {"integer": "number", "decimal": "decimal", "float": "decimal"}
+# Documented for requisitions (0262).
+_BARRED_WHEN_INACTIVE = frozenset(("Currency", "Supplier", "User"))
 _USUAL_KEYS = ("name", "code", "login", "email", "number", "item-number", "location-code", "employee-number")
+
+Key = tuple[tuple[Step, ...], str, Any]
+"""Way to an attribute, how it is compared, and the comparable value."""
 
 
 class References:
     """Looks up references of one instance.
 
     :param instance: the instance.
+    :param active_only: find no inactive users, suppliers and currencies, as requisitions do not.
     """
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, active_only: bool = False) -> None:
         self._instance = instance
+        self._active_only = active_only
+        self._text = "text" if instance.settings.switches["U16"] == "insensitive" else "exact"
 
-    def find(self, name: str, target: str, given: Record) -> Record | None:
+    def find(self, target: str, given: Record) -> Record | None:
         """Find the record that all given keys name.
 
-        :param name: attribute that holds the reference.
         :param target: type of the record.
-        :param given: keys as sent.
+        :param given: keys as sent; what is no key of this type does not count.
         :return: the full record, or None when there is none.
         """
+        if target == "Country":
+            return self._country(given)
         home = home_of_type(target)
-        if home is None:
+        wanted = self._keys(target, given) if home else None
+        if home is None or not wanted:
             return None
-        wanted = self._keys(target, given)
-        if wanted is None or not wanted:
-            return None
-        found = self._instance.store.matching(home, wanted, limit=1)
-        return self._instance.store.record(home, found[0]) if found else None
+        for found in self._instance.store.matching(home, wanted):
+            record = self._instance.store.record(home, found)
+            if record is not None and not (self._active_only and _is_inactive(target, record)):
+                return record
+        return None
 
-    def _keys(self, target: str, given: Record) -> list[tuple[tuple[Step, ...], str, Any]] | None:
+    def _country(self, given: Record) -> Record | None:
+        wanted = {key: value for key, value in given.items() if key in REFERENCE_KEYS["Country"]}
+        wanted = {key: self.comparable(value, "text") for key, value in wanted.items() if value is not None}
+        return next(
+            (
+                country
+                for country in COUNTRIES
+                if wanted and all(self.comparable(country[key], "text") == wanted[key] for key in wanted)
+            ),
+            None,
+        )
+
+    def _keys(self, target: str, given: Record) -> list[Key] | None:
+        """Return what is to match; None for a key that cannot match anything."""
         attributes = attributes_of_type(target.replace("::", "-"))
-        keys: list[tuple[tuple[Step, ...], str, Any]] = []
-        for key, value in given.items():
-            attribute = attributes.get(key)
-            base = attribute.base if attribute else "integer" if key == "id" else None
-            if base is None or value is None:
+        keys: list[Key] = []
+        for key in self.possible(target):
+            value = given.get(key)
+            if value is None:
                 continue
-            step = Step(key, base, attribute.target if attribute else None)
-            if isinstance(value, dict):
-                inner = self.find(key, step.target or "", value)
+            attribute = attributes.get(key)
+            if attribute is not None and attribute.base == "reference":
+                inner = self.find(attribute.target or "", value) if isinstance(value, dict) else None
                 if inner is None:
                     return None
-                keys.append(((step, Step("id", "integer")), "number", inner["id"]))
-            elif not isinstance(value, list) and base != "reference":
-                kind = _KINDS.get(base, "text" if base in ("string", "text") else "")
-                if kind:
-                    keys.append(((step,), kind, _comparable(value, kind)))
+                keys.append((reference_steps(key, attribute.target), "number", inner["id"]))
+            elif isinstance(value, dict | list):
+                return None
+            else:
+                base = attribute.base if attribute else "integer"
+                kind = _KINDS.get(base, "text")
+                steps = (Step(key, base),)
+                keys.append((steps, self.kind(kind), self.comparable(value, kind)))
         return keys
+
+    def kind(self, kind: str) -> str:
+        """Return how the store compares, letter case considered (switch U16).
+
+        :param kind: kind of a comparison.
+        """
+        return self._text if kind == "text" else kind
+
+    def comparable(self, value: Any, kind: str) -> Any:
+        """Return a value as the store compares it.
+
+        :param value: as sent or kept.
+        :param kind: kind of the comparison.
+        """
+        if kind == "text":
+            return fold(value) if self._text == "text" else str(value)
+        if kind == "decimal":
+            return decimal_key(value)
+        try:
+            return int(value)
+        except (ValueError, OverflowError):
+            return -1
 
     def not_found(self, name: str, target: str, given: Record) -> Invalid:
         """Return the complaint about a reference that names nothing.
@@ -70,13 +120,19 @@ class References:
         :return: the error to raise.
         """
         shown = ", ".join(f'"{key}"=>"{value}"' for key, value in given.items())
-        possible = ", ".join(f'"{key}"' for key in self._possible(target))
+        possible = ", ".join(f'"{key}"' for key in self.possible(target))
         return Invalid(
             f"Unable to find valid {target} record for {name.replace('-', '_')} with keys {{{shown}}}. "
             f"Possible keys are [{possible}]. Please verify your xml."
         )
 
-    def _possible(self, target: str) -> list[str]:
+    def possible(self, target: str) -> Sequence[str]:
+        """Return the attributes by which records of a type are found.
+
+        :param target: type of the record.
+        """
+        if target in REFERENCE_KEYS:
+            return REFERENCE_KEYS[target]
         attributes = attributes_of_type(target.replace("::", "-"))
         home = home_of_type(target)
         resource = find_resource(home) if home else None
@@ -92,16 +148,22 @@ class References:
         """
         home = home_of_type(target)
         seeded = self._instance.seeder.world.identity(home, 0, 0) if home else {}
-        names = list(seeded) if len(seeded) > 1 else self._possible(target)
+        names = list(seeded) if len(seeded) > 1 else self.possible(target)
         return {name: record[name] for name in names if name in record}
 
 
-def _comparable(value: Any, kind: str) -> Any:
-    if kind == "text":
-        return fold(value)
-    if kind == "decimal":
-        return decimal_key(value)
-    try:
-        return int(value)
-    except ValueError:
-        return -1
+def _is_inactive(target: str, record: Record) -> bool:
+    if target == "Supplier":
+        return record.get("status") == "inactive"
+    if target == "Currency":
+        return False in (record.get("enabled-flag"), record.get("enabled"))
+    return target in ("User", "UserSimple") and record.get("active") is False
+
+
+def reference_steps(name: str, target: str | None) -> tuple[Step, ...]:
+    """Return the way to the id of what a reference names.
+
+    :param name: attribute that holds the reference.
+    :param target: type of the record.
+    """
+    return Step(name, "reference", target), Step("id", "integer")

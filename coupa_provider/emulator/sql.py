@@ -22,7 +22,7 @@ COLUMNS = {
     "exported": "exported",
 }
 
-_COMPARE = {"eq": "=", "gt": ">", "lt": "<", "gt_or_eq": ">=", "lt_or_eq": "<=", "not_eq": "<>"}
+COMPARE = {"eq": "=", "gt": ">", "lt": "<", "gt_or_eq": ">=", "lt_or_eq": "<=", "not_eq": "<>"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +211,14 @@ class Compiler:
                 if wanted
                 else Statement(f"{compared} IS NOT NULL")
             )
-        return Statement(f"{compared} {_COMPARE[operator]} ?", (wanted,))
+        return Statement(f"{compared} {COMPARE[operator]} ?", (wanted,))
 
     def _comparable(self, value: str, kind: str, steps: Sequence[Step]) -> str:
         is_column = value.startswith("t.") and value != "t.body"
         if steps[-1].base == "unknown" and kind == "text" and value.startswith("json_extract("):
             value = _spelled_out(value)
         if kind == "text":
-            text = f"fold({value})" if self._fold else f"CAST({value} AS TEXT)"
+            text = comparable(value, "text" if self._fold else "exact")
             if is_column and value == "t.id":
                 return f"CAST({value} AS TEXT)"
             return text
@@ -231,9 +231,11 @@ def comparable(value: str, kind: str) -> str:
     """Return SQL that compares as values of a kind do.
 
     :param value: SQL for the value as it stands in the JSON.
-    :param kind: one of the kinds of a condition.
+    :param kind: one of the kinds of a condition; ``exact`` is text whose letter case counts.
     :return: SQL for the comparable value.
     """
+    if kind == "exact":
+        return f"CAST({value} AS TEXT)"
     if kind == "instant":
         return f"CAST(strftime('%s', {value}) AS INTEGER)"
     if kind == "day":

@@ -273,30 +273,59 @@ class Store:
         self.collection(path)
         expressions = [_key_expression(steps, kind) for steps, kind, _ in equal]
         if "id" not in expressions:
-            # One attribute narrows it down to a few records, as long as it is not a mere reference.
-            (steps, kind, _) = min(equal, key=lambda key: len(key[0]))
-            self.index(path, steps, kind)
+            self._index(path, expressions)
         where = " AND ".join(f"{expression} = ?" for expression in expressions)
         text = f'SELECT id FROM "{path}" WHERE {where} ORDER BY id LIMIT ?'  # noqa: S608
         values = (*(value for _, _, value in equal), limit)
         with self._lock:
             return [row[0] for row in self._connection.execute(text, values)]
 
-    def index(self, path: str, steps: Sequence[Step], kind: str) -> None:
-        """Make searching by the value of an attribute fast, from now on.
+    def few(
+        self,
+        path: str,
+        steps: tuple[Step, ...],
+        kind: str,
+        tests: Sequence[tuple[str, tuple[Any, ...]]],
+        most: int,
+    ) -> list[int] | None:
+        """Find records by the value of one attribute, through an index made on first use.
 
         :param path: catalog path.
         :param steps: way to the attribute.
         :param kind: how it is compared.
+        :param tests: operators of SQL with placeholders, and the comparable values for them; all must hold.
+        :param most: how many are wanted at most.
+        :return: ids, or None when there are more.
         """
-        expression = _key_expression(tuple(steps), kind)
-        name = f"{path} by {expression}".replace('"', "")
-        if expression == "id" or name in self._indexes:
-            return
+        self.collection(path)
+        expression = _key_expression(steps, kind)
+        name = self._index(path, [expression])
+        where = " AND ".join(f"{expression} {test}" for test, _ in tests)
+        text = f'SELECT id FROM "{path}" INDEXED BY "{name}" WHERE {where} LIMIT ?'  # noqa: S608
+        values = (*(value for _, values in tests for value in values), most + 1)
+        with self._lock:
+            found = [row[0] for row in self._connection.execute(text, values)]
+        return found if len(found) <= most else None
+
+    def _index(self, path: str, expressions: Sequence[str]) -> str:
+        """Make searching by the value of some attributes together fast, from now on."""
+        name = f"{path} by {', '.join(expressions)}".replace('"', "")
+        if name not in self._indexes:
+            with self._lock:
+                columns = ", ".join(expressions)
+                self._connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON "{path}" ({columns})')
+                self._indexes.add(name)
+        return name
+
+    def first_id(self, path: str) -> int | None:
+        """Return the least id, or None when there is no record.
+
+        :param path: catalog path.
+        """
         self.collection(path)
         with self._lock:
-            self._connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON "{path}" ({expression})')
-            self._indexes.add(name)
+            (first,) = self._connection.execute(f'SELECT MIN(id) FROM "{path}"').fetchone()  # noqa: S608
+            return None if first is None else int(first)
 
 
 def _key_expression(steps: tuple[Step, ...], kind: str) -> str:

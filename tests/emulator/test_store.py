@@ -4,6 +4,7 @@ import pytest
 
 from coupa_provider.emulator.query import parse_query
 from coupa_provider.emulator.seed import Seeder
+from coupa_provider.emulator.selective import few_ids
 from coupa_provider.emulator.sql import Compiler
 from coupa_provider.emulator.store import Store
 from coupa_provider.emulator.switches import Switches
@@ -48,14 +49,16 @@ def test_what_big_extracts_ask_uses_an_index(store: Store, query: str, used: str
     assert "TEMP B-TREE" not in found
 
 
-def test_a_natural_key_gets_an_index_on_first_use(store: Store) -> None:
+def test_a_natural_key_is_looked_up_through_an_index(store: Store) -> None:
     number = (store.record("invoices", 1) or {})["invoice-number"]
     query = parse_query(f"invoice-number={number.lower()}", "InvoiceHeader", Switches())
     (condition,) = query.conditions
-    assert "invoices by" not in plan(store, "invoice-number=INV-2024-000001")
-    store.index("invoices", condition.steps, condition.kind)
-    assert "invoices by" in plan(store, "invoice-number=INV-2024-000001")
+    assert few_ids(store, "invoices", query.conditions, sensitive=False) == [1]
+    assert few_ids(store, "invoices", query.conditions, sensitive=True) == []
     assert store.matching("invoices", [(condition.steps, condition.kind, condition.values[0])]) == [1]
+    found = "SELECT 1 FROM invoices WHERE fold(json_extract(body, '$.\"invoice-number\"')) IN ('a', 'b')"
+    rows = store._connection.execute(f"EXPLAIN QUERY PLAN {found}")
+    assert "USING INDEX invoices by" in "\n".join(row[3].decode() for row in rows)
 
 
 def test_a_closed_store_seeds_anew_after_reset(store: Store) -> None:
