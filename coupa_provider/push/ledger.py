@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -89,7 +90,7 @@ class Ledger:
         self._index = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._index.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE settled (row INTEGER PRIMARY KEY, outcome TEXT, not_taken INTEGER, line BLOB);"
+            "CREATE TABLE settled (row INTEGER PRIMARY KEY, outcome TEXT, not_taken TEXT, line BLOB);"
             "CREATE TABLE intended (row INTEGER PRIMARY KEY, kind TEXT);"
             "CREATE TABLE claimed (identity BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID;"
         )
@@ -158,11 +159,16 @@ class Ledger:
             found = dict(self._index.execute("SELECT outcome, count(*) FROM settled GROUP BY outcome"))
         return {outcome: int(found.get(outcome, 0)) for outcome in OUTCOMES}
 
-    def not_taken(self) -> int:
-        """Return the number of rows of which Coupa did not take over every attribute."""
+    def not_taken(self) -> dict[str, int]:
+        """Return the number of rows of which Coupa did not take over an attribute, by attribute."""
         with self._lock:
-            found = self._index.execute("SELECT count(*) FROM settled WHERE not_taken > 0")
-            return int(found.fetchone()[0])
+            found = self._index.execute(
+                "SELECT not_taken, count(*) FROM settled WHERE not_taken != '' GROUP BY not_taken"
+            ).fetchall()
+        counts: Counter[str] = Counter()
+        for names, rows in found:
+            counts.update(dict.fromkeys(names.split(" "), rows))
+        return dict(sorted(counts.items()))
 
     def settled(self, *outcomes: str) -> Iterator[Settled]:
         """Yield what became of the rows, in their order.

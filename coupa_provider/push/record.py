@@ -50,7 +50,7 @@ class RecordReader:
     :param key: dashed attributes of the key; they may be ones that Coupa computes.
     :param empty: ``"keep"`` leaves out attributes that are null or empty, so that Coupa keeps what it has;
         ``"clear"`` sends them as null.
-    :param undocumented: attributes to send though the documents do not know them, or call them read-only.
+    :param undocumented: attributes that this instance has, though the documents do not know them.
     :raises PushError: an argument is wrong.
     """
 
@@ -68,8 +68,6 @@ class RecordReader:
             raise PushError(f'undocumented must be a list of attributes, such as ["{undocumented}"]')
         known = find_resource(resource)
         self.attributes: Mapping[str, Attribute] = known.attributes if known else {}
-        #: Attributes that were left out, because the documents call them read-only.
-        self.left_out: set[str] = set()
         self._resource = resource
         self._key = frozenset(key)
         self._clears = empty == "clear"
@@ -106,8 +104,8 @@ class RecordReader:
             name, below = self._place(spelled)
             if problem := self._unknown(name):
                 errors.append(problem)
-            elif not self._is_sent(name):
-                self.left_out.add(name)
+            elif name in _STAMPS:
+                continue
             elif value is not None and value != "":
                 self._take(record, errors, name, below, value)
             elif self._clears and not below:
@@ -117,7 +115,11 @@ class RecordReader:
         return record
 
     def sent(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what of a record goes into a payload: not its id, and no key that Coupa computes."""
+        """Return what of a record goes into a payload: not its id, and no key that Coupa computes.
+
+        Other attributes that the documents call read-only are sent: they have been wrong before, Coupa ignores what
+        it does not take, and its answer shows it.
+        """
         return {
             name: value
             for name, value in record.items()
@@ -139,14 +141,9 @@ class RecordReader:
         near = difflib.get_close_matches(name, sorted(known), n=1)
         return f"unknown attribute {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
-    def _is_sent(self, name: str) -> bool:
-        return name in self._key or self._is_writable(name)
-
     def _is_writable(self, name: str) -> bool:
-        if name in self._undocumented:
-            return True
         attribute = self.attributes.get(name)
-        return name not in _STAMPS and name != "id" and (attribute is None or attribute.writable)
+        return attribute is None or attribute.writable
 
     def _take(
         self, record: dict[str, Any], errors: list[str], name: str, below: Sequence[str], value: Any

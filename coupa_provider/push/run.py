@@ -67,7 +67,7 @@ class Push:
     :param operation: ``"create"``, ``"update"`` or ``"upsert"``.
     :param key: attributes by which a record is recognised; None for the natural key of the resource.
     :param empty: ``"keep"`` leaves out attributes that are null or empty; ``"clear"`` sends them as null.
-    :param undocumented: attributes to send though the documents do not know them, or call them read-only.
+    :param undocumented: attributes that this instance has, though the documents do not know them.
     """
 
     resource: str
@@ -83,8 +83,7 @@ class Account:
 
     :param records: rows of the source.
     :param counts: rows by outcome.
-    :param not_taken: rows of which Coupa did not take over every attribute as it was sent.
-    :param left_out: attributes that were not sent, because the documents call them read-only.
+    :param not_taken: number of rows of which Coupa did not take over an attribute as it was sent, by attribute.
     :param outcomes: URL of the file with the outcome of each row.
     :param rejected_file: URL of the file with the rejected rows, None without any.
     :param samples: the first rows that were rejected or are unknown, each with number and messages.
@@ -95,8 +94,7 @@ class Account:
 
     records: int
     counts: dict[str, int]
-    not_taken: int
-    left_out: list[str]
+    not_taken: dict[str, int]
     outcomes: str
     rejected_file: str | None
     samples: list[dict[str, Any]]
@@ -149,7 +147,6 @@ def push_records(
             records=sum(counts.values()),
             counts=counts,
             not_taken=ledger.not_taken(),
-            left_out=sorted(reader.left_out),
             outcomes=write_outcomes(place, ledger),
             rejected_file=write_rejected(place, ledger, source),
             samples=[

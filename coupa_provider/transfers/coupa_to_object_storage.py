@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from coupa_provider.extract import FILE_FORMATS, PART_BYTES, partition_folder
 from coupa_provider.operators.filters import check_filters
+from coupa_provider.operators.task_run import run_name
 from coupa_provider.operators.urls import folder_url
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class CoupaToObjectStorageOperator(BaseOperator):
 
         watermark = Watermark(context, self.outlets) if self.window == "watermark" else None
         base = watermark.read() if watermark else None
-        run, request = _run_name(context), fingerprint(self._request(context))
+        run, request = run_name(context), fingerprint(self._request(context))
         unfinished = Unfinished.find(folder, run=run, request=request) if run else None
         # What this very run has published or begun is about to be replaced: it may not begin later now.
         before = window_published(folder, run=run) if watermark is not None and run else None
@@ -401,15 +402,6 @@ def default_asset(coupa_conn_id: str, resource: str) -> Asset:
             "give the operator outlets=[Asset(...)]."
         )
     return Asset(uri=f"coupa://{coupa_conn_id}/{resource.strip('/')}")
-
-
-def _run_name(context: Context) -> str | None:
-    """Name the task instance; its tries share the name. None where nobody will try again."""
-    task = context.get("ti")
-    if task is None:  # called from a script or a notebook
-        return None
-    parts = (task.dag_id, task.run_id, task.task_id, getattr(task, "map_index", -1))
-    return "/".join(str(part) for part in parts)
 
 
 def _id_filters(partition: Mapping[str, Any] | None) -> dict[str, int]:
