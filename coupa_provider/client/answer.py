@@ -27,6 +27,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
+from coupa_provider.client.files import Received
 from coupa_provider.resources import find_resource, resource_paths
 
 _EXCERPT_CHARACTERS = 300
@@ -53,6 +54,7 @@ class Answer:
     :param body: the whole body, decompressed.
     :param method: verb of the request.
     :param path: path of the request, without its query.
+    :param received: the file that came in place of a body, written away; None for other answers.
     """
 
     status: int
@@ -60,6 +62,7 @@ class Answer:
     body: bytes
     method: str
     path: str
+    received: Received | None = None
 
     @property
     def content_type(self) -> str:

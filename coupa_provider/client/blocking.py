@@ -11,10 +11,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.config import CoupaConfig
+from coupa_provider.client.files import Received
 from coupa_provider.client.id_ranges import IdRange
 from coupa_provider.client.page import Counters, Page
 from coupa_provider.client.retry import RetryPolicy
@@ -164,6 +165,30 @@ class BlockingClient:
     ) -> dict[str, Any]:
         """See :meth:`CoupaClient.graphql`."""
         return run_in_background(self.client.graphql(query, variables, operation_name=operation_name))
+
+    def download(
+        self, path: str, sink: BinaryIO, *, size: int | None = None, content_type: str | None = None
+    ) -> Received:
+        """See :meth:`CoupaClient.download`."""
+        return run_in_background(self.client.download(path, sink, size=size, content_type=content_type))
+
+    def upload(
+        self,
+        path: str,
+        file: BinaryIO,
+        *,
+        name: str,
+        content_type: str | None = None,
+        part: str = "attachment[file]",
+        fields: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Any:
+        """See :meth:`CoupaClient.upload`."""
+        return run_in_background(
+            self.client.upload(
+                path, file, name=name, content_type=content_type, part=part, fields=fields, method=method
+            )
+        )
 
     def pages(
         self,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +26,7 @@ from coupa_provider.client.errors import (
     CoupaRateLimitError,
     CoupaUnavailableError,
 )
+from coupa_provider.client.files import Form, Received, check_file, content_type_of
 from coupa_provider.client.graphql import GRAPHQL_PATH, read_data, request_body
 from coupa_provider.client.pacing import Pacer, shared_pacer
 from coupa_provider.client.page import Counters
@@ -201,6 +203,67 @@ class CoupaClient:
         await self.request("POST", GRAPHQL_PATH, body=body, repeatable=True, check=read)
         return data
 
+    async def download(
+        self, path: str, sink: BinaryIO, *, size: int | None = None, content_type: str | None = None
+    ) -> Received:
+        """Read a file without holding it in memory; an answer that broke off is asked for again from the start.
+
+        :param path: path under ``/api``: ``"invoices/33/retrieve_image_scan"``; or a URL on this instance, as
+            Coupa shows in ``file-url``, where it may begin with a slash.
+        :param sink: binary file to write to, seekable; each try empties it. After an error its content counts for
+            nothing.
+        :param size: size in bytes that Coupa shows for the file; another one is a broken answer.
+        :param content_type: media type that Coupa shows for it, so that JSON, XML or HTML can be a file.
+        :return: size, checksum, type and name.
+        :raises CoupaNotFoundError: there is no such file.
+        :raises CoupaNotAFileError: Coupa answered with data about the file.
+        """
+
+        def check(answer: Answer) -> None:
+            check_file(answer, size=size, content_type=content_type)
+
+        if path.startswith("/") or "://" in path:
+            place, query = _on_instance(path, self.config)
+            answer = await self._send("GET", place, query, None, True, check, [self.counters], sink)
+        else:
+            answer = await self.request("GET", path, check=check, sink=sink)
+        assert answer.received is not None, "check_file"  # noqa: S101
+        return answer.received
+
+    async def upload(
+        self,
+        path: str,
+        file: BinaryIO,
+        *,
+        name: str,
+        content_type: str | None = None,
+        part: str = "attachment[file]",
+        fields: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Any:
+        """Send a file as a multipart form, read as it is sent. It is sent once, as :meth:`create` does.
+
+        :param path: path under ``/api``: ``"invoices/33/attachments"``.
+        :param file: the file, opened for reading and seekable.
+        :param name: file name that Coupa shows.
+        :param content_type: media type; None to tell it by the name.
+        :param part: name of the form's part with the file.
+        :param fields: the form's other parts: ``{"attachment[intent]": "Internal"}``.
+        :param method: ``POST``, or ``PUT`` for the scan of an invoice.
+        :return: the decoded answer, None for an empty one.
+        :raises CoupaValidationError: Coupa refused it.
+        :raises CoupaOutcomeUnknownError: no whole answer came; Coupa may hold the file.
+        """
+        form = Form(part, file, name, content_type or content_type_of(name), dict(fields or {}))
+        value: Any = None
+
+        def read(answer: Answer) -> None:
+            nonlocal value
+            value = _read_body(answer)
+
+        await self.request(method, path, body=form, repeatable=False, check=read)
+        return value
+
     async def request(
         self,
         method: str,
@@ -211,17 +274,19 @@ class CoupaClient:
         repeatable: bool | None = None,
         check: Callable[[Answer], None] | None = None,
         counters: Counters | None = None,
+        sink: BinaryIO | None = None,
     ) -> Answer:
         """Send a request until it succeeds or must be given up: the one way to Coupa.
 
         :param method: HTTP verb.
         :param path: path under ``/api``.
         :param query: query string, encoded.
-        :param body: value to send as JSON.
+        :param body: value to send as JSON, or a form.
         :param repeatable: see :meth:`call`.
         :param check: raises :class:`CoupaUnavailableError` for an answer that is broken, so that it is
             asked for again; what it raises otherwise passes through.
         :param counters: counters of a walk, counted beside the client's own.
+        :param sink: where to write a success; see :meth:`download`.
         :raises CoupaError: see :mod:`.errors`.
         """
         verb = method.upper()
@@ -232,11 +297,11 @@ class CoupaClient:
             raise CoupaQueryError(
                 f'{path!r} is not a path under /api. Write for instance "invoices/33/submit"; arguments go to params.'
             )
-        content = None if body is None else encode_body(body)
+        content = body if body is None or isinstance(body, Form) else encode_body(body)
         full_path = f"/{plain}" if plain.startswith("qualitycollaboration/") else f"/api/{plain}"
         return await self._send(
             verb, full_path, query, content, verb == "GET" if repeatable is None else repeatable, check,
-            [self.counters] + ([counters] if counters else []),
+            [self.counters] + ([counters] if counters else []), sink,
         )  # fmt: skip
 
     async def token(self) -> Token:
@@ -244,8 +309,8 @@ class CoupaClient:
         return await self.tokens.get(self._send_token_request, self._refresh_tokens, self._on_secret)
 
     async def _send(
-        self, method: str, path: str, query: str, content: bytes | None, repeatable: bool,
-        check: Callable[[Answer], None] | None, tallies: Sequence[Counters],
+        self, method: str, path: str, query: str, content: bytes | Form | None, repeatable: bool,
+        check: Callable[[Answer], None] | None, tallies: Sequence[Counters], sink: BinaryIO | None = None,
     ) -> Answer:  # fmt: skip
         """Send with a token; when Coupa does not accept it, find out whether it is too young or void."""
 
@@ -260,8 +325,10 @@ class CoupaClient:
                     return Failure.BROKEN, broken
             return answer
 
-        headers = {"Accept": "application/json"}
-        if content is not None:
+        # A file comes as it is: its size says whether it is whole.
+        as_it_is = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {"Accept": "application/json"} if sink is None else as_it_is
+        if isinstance(content, bytes):
             headers["Content-Type"] = "application/json"
         renewals = 0
         given_time: str | None = None
@@ -270,7 +337,7 @@ class CoupaClient:
             headers["Authorization"] = f"Bearer {token.value}"
             try:
                 answer = await self._persist(
-                    method, path, query, headers, content, repeatable, judge, tallies
+                    method, path, query, headers, content, repeatable, judge, tallies, sink
                 )
             except CoupaAuthenticationError:
                 if self.tokens.may_be_too_young(token) and given_time != token.value:
@@ -313,8 +380,9 @@ class CoupaClient:
             ) from error
 
     async def _persist(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes | None,
+        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes | Form | None,
         repeatable: bool, judge: Callable[[Answer], Verdict], tallies: Sequence[Counters],
+        sink: BinaryIO | None = None,
     ) -> Answer:  # fmt: skip
         """Send at the shared pace, again and again as the retry policy says."""
         attempt = 0
@@ -325,7 +393,7 @@ class CoupaClient:
             _count(tallies, requests=1, waited_seconds=waited)
             sent = time.monotonic()
             try:
-                verdict = await self._exchange(method, path, query, headers, content, judge, tallies)
+                verdict = await self._exchange(method, path, query, headers, content, judge, tallies, sink)
             finally:
                 self.pacer.ended()
             if isinstance(verdict, Answer):
@@ -354,22 +422,26 @@ class CoupaClient:
             await asyncio.sleep(delay)
 
     async def _exchange(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes | None,
-        judge: Callable[[Answer], Verdict], tallies: Sequence[Counters],
+        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes | Form | None,
+        judge: Callable[[Answer], Verdict], tallies: Sequence[Counters], sink: BinaryIO | None,
     ) -> Verdict:  # fmt: skip
         started = time.monotonic()
         try:
-            answer = await self._transport.send(method, path, query=query, headers=headers, body=content)
+            answer = await self._transport.send(
+                method, path, query=query, headers=headers, body=content, sink=sink
+            )
         except TransportError as problem:
             timed_out = problem.failure is Failure.TIMED_OUT
             error = CoupaUnavailableError(problem.message, timed_out=timed_out, method=method, path=path)
             error.__cause__ = problem
             return problem.failure, error
-        if answer.status != 429:
+        # What a file takes tells of its size, not of Coupa's queue.
+        if answer.status != 429 and sink is None and not isinstance(content, Form):
             self._note_latency(time.monotonic() - started)
             if answer.status < 400:
                 self.pacer.answered(time.monotonic() - started)
-        _count(tallies, received_bytes=len(answer.body), throttled=int(answer.status == 429))
+        size = answer.received.size if answer.received else len(answer.body)
+        _count(tallies, received_bytes=size, throttled=int(answer.status == 429))
         return judge(answer)
 
     def _note_latency(self, seconds: float) -> None:
@@ -433,6 +505,16 @@ def _read_body(answer: Answer) -> Any:
         if answer.method == "DELETE" and "html" not in answer.content_type:
             return None
         raise
+
+
+def _on_instance(url: str, config: CoupaConfig) -> tuple[str, str]:
+    """Return path and query of a URL that Coupa gave."""
+    parts, base = urlsplit(url), urlsplit(config.base_url)
+    if parts.netloc and (parts.scheme, parts.netloc.lower()) != (base.scheme, base.netloc.lower()):
+        raise CoupaQueryError(
+            f"The file is at {parts.hostname}, and the token is for {config.instance} only: nothing was sent."
+        )
+    return parts.path, parts.query
 
 
 def _record_path(resource: str, record_id: int | str) -> str:

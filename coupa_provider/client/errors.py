@@ -14,6 +14,7 @@
     │   ├── CoupaQueryError                refused here, before anything was sent
     │   ├── CoupaValidationError           refused by Coupa: 400, 422 and other 4xx
     │   ├── CoupaNotFoundError             404
+    │   ├── CoupaNotAFileError             data came in place of a file
     │   └── CoupaGraphQLError              errors in the answer to a GraphQL query, whatever its status
     └── CoupaGiveUpError               a person has to look
         ├── CoupaIncompleteError           an extract that cannot be vouched for
@@ -134,6 +135,10 @@ class CoupaValidationError(CoupaDataError):
 
 class CoupaNotFoundError(CoupaDataError):
     """There is no such record or path, or this client may not see it."""
+
+
+class CoupaNotAFileError(CoupaDataError):
+    """A file was asked for, and data about it came."""
 
 
 class CoupaGraphQLError(CoupaDataError):

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,10 +15,12 @@ from coupa_provider import __version__
 from coupa_provider.client.answer import Answer
 from coupa_provider.client.config import CoupaConfig
 from coupa_provider.client.errors import CoupaConfigError, CoupaQueryError
+from coupa_provider.client.files import Form, receive
 from coupa_provider.client.retry import Failure
 
 USER_AGENT = f"airflow-provider-coupa/{__version__}"
 _MOST_CONNECTIONS = 100
+_CHUNK_BYTES = 256 * 1024
 
 
 class TransportError(Exception):
@@ -80,7 +82,8 @@ class Transport:
         *,
         query: str = "",
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: bytes | Form | None = None,
+        sink: BinaryIO | None = None,
     ) -> Answer:
         """Send one request and read its answer to the end.
 
@@ -88,7 +91,8 @@ class Transport:
         :param path: path from the root of the instance; nothing in it can lead to another host.
         :param query: query string, encoded.
         :param headers: headers of this request.
-        :param body: bytes to send.
+        :param body: bytes or a form to send.
+        :param sink: where to write the body of a success as it comes; None to keep it in the answer.
         :raises TransportError: no whole answer came.
         :raises CoupaQueryError: the path is not a plain path.
         :raises CoupaConfigError: the instance's certificate is not trusted.
@@ -103,7 +107,10 @@ class Transport:
         if not path.startswith("/") or url.host != httpx.URL(self._base_url).host:
             raise CoupaQueryError(f"{path!r} is not a path on {self._host}.")
         try:
-            response = await self._client.request(method, url, headers=dict(headers), content=body)
+            request = self._client.build_request(method, url, headers=dict(headers), **_content(body))
+            response = await self._client.send(request, stream=sink is not None)
+            if sink is not None:
+                return await self._receive(response, method, path, sink)
         except httpx.HTTPError as error:
             raise self._explain(error) from error
         # A response and its stream refer to each other: untied, the body is freed with its last user and does
@@ -116,6 +123,17 @@ class Transport:
             method=method,
             path=path,
         )
+
+    async def _receive(self, response: httpx.Response, method: str, path: str, sink: BinaryIO) -> Answer:
+        """Write a success to a sink; what is refused is read as ever."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            if response.is_success and response.status_code != 204:
+                received = await receive(response.aiter_bytes(_CHUNK_BYTES), headers, sink)
+                return Answer(response.status_code, headers, b"", method, path, received)
+            return Answer(response.status_code, headers, await response.aread(), method, path)
+        finally:
+            await response.aclose()
 
     def _explain(self, error: httpx.HTTPError) -> TransportError:
         text = str(error) or type(error).__name__
@@ -170,6 +188,13 @@ class Transport:
         if self._proxy:
             return f"No connection to {self._peer} ({text}). Check the field 'proxy'"
         return f"No connection to {self._host} ({text}). Check the field 'host', or whether a proxy is needed"
+
+
+def _content(body: bytes | Form | None) -> dict[str, Any]:
+    """Return httpx's arguments for a body."""
+    if isinstance(body, Form):
+        return {"data": body.fields, "files": {body.part: (body.name, body.file, body.content_type)}}
+    return {"content": body}
 
 
 class _HostFilter(logging.Filter):

@@ -23,6 +23,8 @@ TREE = {
     "CoupaQueryError": "CoupaDataError",
     "CoupaValidationError": "CoupaDataError",
     "CoupaNotFoundError": "CoupaDataError",
+    "CoupaNotAFileError": "CoupaDataError",
+    "CoupaGraphQLError": "CoupaDataError",
     "CoupaGiveUpError": "CoupaError",
     "CoupaIncompleteError": "CoupaGiveUpError",
     "CoupaOutcomeUnknownError": "CoupaGiveUpError",
