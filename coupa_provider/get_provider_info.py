@@ -49,6 +49,11 @@ def get_provider_info() -> dict[str, Any]:
                 "target-integration-name": "Apache Arrow",
                 "python-module": "coupa_provider.transfers.coupa_manifest_to_database",
             },
+            {
+                "source-integration-name": "Common IO",
+                "target-integration-name": INTEGRATION,
+                "python-module": "coupa_provider.transfers.object_storage_to_coupa",
+            },
         ],
         "connection-types": [
             {
