@@ -201,7 +201,7 @@ class TestPaths:
         assert seeded.get("comments/999999999/attachments").status_code == 500
 
     def test_an_action_that_is_not_served_says_so(self, seeded: Caller) -> None:
-        answer = seeded.send("PUT", f"invoices/{seeded.emulator.ids('invoices')[0]}/void")
+        answer = seeded.send("PUT", "asset_tags/bulk_update")
         assert answer.status_code == 404
         assert "not served by this emulator" in answer.text
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from coupa_provider.emulator.actions import exported, integration
+from coupa_provider.emulator.actions import (
+    approvables,
+    approvals,
+    exported,
+    integration,
+    invoices,
+    moves,
+    order_lines,
+    payload_calls,
+    single_calls,
+)
 from coupa_provider.emulator.actions.call import ActionCall, Done, Handler
 
 __all__ = ["ActionCall", "Done", "perform"]
 
-_HANDLERS: tuple[Handler, ...] = (integration.perform, exported.perform)
+_HANDLERS: tuple[Handler, ...] = (
+    integration.perform,
+    exported.perform,
+    approvals.perform,
+    approvables.perform,
+    invoices.perform,
+    moves.perform,
+    order_lines.perform,
+    payload_calls.perform,
+    single_calls.perform,
+)
 
 
 def perform(call: ActionCall) -> Done | None:
