@@ -16,7 +16,7 @@ from coupa_provider.client.conditions import parse_instant
 from coupa_provider.resources import Attribute, attributes_of_type
 
 #: Endings of lists that hold lines of their record; an entry without an id is a new one (article 0239).
-_LINES = ("-lines", "-allocations", "payments")
+_LINES = ("-lines", "-allocations", "payments", "addresses", "contacts", "-emails", "-registrations", "-sites")
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 

@@ -219,7 +219,7 @@ class Ledger:
                 (
                     one.settled.row,
                     one.settled.outcome,
-                    len(one.settled.not_taken),
+                    " ".join(one.settled.not_taken),
                     _encoder.encode(one.settled),
                 )
                 for one in outcomes
