@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from coupa_provider.emulator.file_content import FileContent
 from coupa_provider.emulator.store import encode
 from coupa_provider.emulator.switches import Switches
 from coupa_provider.emulator.xml import errors_to_xml
@@ -24,12 +25,19 @@ class Answer:
     :param body: all of the body.
     :param content_type: its type.
     :param headers: further headers.
+    :param file: a file that is sent in place of the body.
     """
 
     status: int
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
+    file: FileContent | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of body or file."""
+        return len(self.body) if self.file is None else self.file.size
 
 
 class Refusal(Exception):

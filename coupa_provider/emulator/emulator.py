@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from coupa_provider.emulator.downloads import file_of
 from coupa_provider.emulator.instance import Data, Instance, read_data_file
 from coupa_provider.emulator.running import listening_socket, server_for, url_of
 from coupa_provider.emulator.stamps import DEFAULT_ZONE
@@ -141,6 +142,18 @@ class Emulator:
         :return: the record, or None when it is gone.
         """
         return self._instance.record(resource, record_id)
+
+    def file(self, resource: str, record_id: int, kind: str = "attachment") -> bytes | None:
+        """Return what is in a file.
+
+        :param resource: catalog path: ``"invoices/:invoice_id/attachments"``, or ``"invoices"`` for the other kinds.
+        :param record_id: id of the attachment or the invoice.
+        :param kind: ``attachment``, ``image_scan``, ``legal_invoice_pdf`` or ``clearance_document``.
+        :return: its bytes, None where there is none.
+        """
+        record = self._instance.record(resource, record_id)
+        found = file_of(self._instance, resource, record, kind) if record else None
+        return b"".join(found.content.chunks()) if found else None
 
     def configure(self, **changes: Any) -> None:
         """Change settings; see :meth:`.settings.Settings.with_changes`.

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from coupa_provider.emulator.attached import show_attachments
 from coupa_provider.emulator.attributes import readable_attributes
 from coupa_provider.emulator.clock import Clock
 from coupa_provider.emulator.drift import Drifter, DriftLog
@@ -194,6 +195,8 @@ class Instance:
                 rows = []
         if rows:
             self.store.put_rows(resource.path, rows)
+        if resource.type == "Attachment":
+            show_attachments(self.store, resource.path, parent_id)
         return taken
 
     def completed(self, resource: Resource, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,11 @@ def locate(method: str, path: str) -> Target | None:
         found = _collection(parts[:-1])
         if found is not None:
             return Target(found[0], int(parts[-1]), found[1])
+    if parts[-1] == "file" and parts[-2:-1] and parts[-2].isdecimal():
+        # Where ``file-url`` leads here; no document says where it leads in Coupa.
+        found = _collection(parts[:-2])
+        if found is not None and found[0].type == "Attachment":
+            return Target(found[0], int(parts[-2]), found[1], "file")
     verbs = ("PUT", "PATCH") if method == "PATCH" else (method,)
     for verb, pattern, name, resource in _actions():
         match = pattern.match(bare.strip("/")) if verb in verbs else None

@@ -140,11 +140,10 @@ class Server:
         if kind == "lost_write":
             await _drop(receive, send)
         elif kind == "drop_middle":
-            await _send(answer, send, upto=len(answer.body) // 2)
+            await _send(answer, send, upto=answer.size // 2)
             await _drop(receive, send)
         elif kind == "truncated":
-            answer.body = answer.body[: max(len(answer.body) // 2, 1)]
-            await _send(answer, send)
+            await _send(answer, send, upto=max(answer.size // 2, 1), as_if_whole=True)
         else:
             await _send(answer, send)
 
@@ -295,17 +294,25 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _send(answer: Answer, send: _CountedSend, upto: int | None = None) -> None:
+async def _send(
+    answer: Answer, send: _CountedSend, upto: int | None = None, as_if_whole: bool = False
+) -> None:
+    """Send an answer, or its first bytes: then it stays open, unless its length is said to be theirs."""
+    size = min(answer.size, upto) if upto is not None and as_if_whole else answer.size
     headers = [
         (b"content-type", answer.content_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
+        (b"content-length", str(size).encode()),
         *((name.encode(), value.encode()) for name, value in answer.headers.items()),
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if upto is None:
-        await send({"type": "http.response.body", "body": answer.body})
-    else:
-        await send({"type": "http.response.body", "body": answer.body[:upto], "more_body": True})
+    stays_open = upto is not None and not as_if_whole
+    if answer.file is None:
+        await send({"type": "http.response.body", "body": answer.body[:upto], "more_body": stays_open})
+        return
+    for chunk in answer.file.chunks(upto):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if not stays_open:
+        await send({"type": "http.response.body"})
 
 
 async def _drop(receive: Receive, send: _CountedSend) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from coupa_provider.emulator.answers import JSON, TEXT, Answer, Refusal, errors_answer, html_page, not_found
+from coupa_provider.emulator.attached import show_attachments
 from coupa_provider.emulator.attributes import Step, home_of_type, readable_attributes
 from coupa_provider.emulator.coercion import label
 from coupa_provider.emulator.derived import derive, set_defaults
@@ -66,7 +69,11 @@ class Writer:
         set_defaults(record, self._resource.type)
         if upload is not None:
             self._keep_upload(record, upload)
+        elif record.get("type") == "url" and self._resource.type == "Attachment":
+            record["file-url"] = payload.get("url")  # the one readable attribute where it can stand
         self._store.put(path, record, self._target.parent_id)
+        if self._resource.type == "Attachment":
+            show_attachments(self._store, path, self._target.parent_id)
         self._spread_lines(record)
         if path == "integration_errors":
             show_in_run(self._instance, record)
@@ -127,6 +134,8 @@ class Writer:
                 self._key, f"There is no {self._key} with id {record_id}.", self._switches, self._as_xml
             )
         self._store.delete(path, record_id)
+        if self._resource.type == "Attachment":
+            show_attachments(self._store, path, self._target.parent_id)
         if self._switches["U28"] == "object":
             return Answer(200, body, JSON)
         if self._switches["U28"] == "text":
@@ -155,6 +164,8 @@ class Writer:
         record["file-file-name"] = record["file"] = upload.name
         record["file-content-type"] = upload.content_type
         record["file-file-size"] = str(len(upload.content))
+        place = re.sub(r":\w+", str(self._target.parent_id), self._resource.path)
+        record["file-url"] = f"/api/{place}/{record['id']}/file"
         self._instance.uploads[self._resource.path, record["id"]] = upload
 
     # ---- before and after the values of the payload

@@ -6,6 +6,7 @@ from coupa_provider.emulator.actions import (
     approvables,
     approvals,
     exported,
+    files,
     integration,
     invoices,
     moves,
@@ -20,6 +21,7 @@ __all__ = ["ActionCall", "Done", "perform"]
 _HANDLERS: tuple[Handler, ...] = (
     integration.perform,
     exported.perform,
+    files.perform,
     approvals.perform,
     approvables.perform,
     invoices.perform,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 
-from coupa_provider.emulator.seed import company, documents, integration
+from coupa_provider.emulator.seed import attachments, company, documents, integration
 from coupa_provider.emulator.seed.blueprint import Blueprint, Maker
 from coupa_provider.emulator.seed.world import World
 from coupa_provider.emulator.stamps import DEFAULT_ZONE
@@ -70,6 +70,8 @@ class Seeder:
         :param path: catalog path.
         :return: rows, ids rising.
         """
+        if path == attachments.PATH:
+            return attachments.rows(self.world)
         rows = self.maker(path).rows()
         return self._with_parents(path, rows) if ":" in path else rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from coupa_provider.emulator.seed.attachments import attachments_of, scan_of
 from coupa_provider.emulator.seed.blueprint import Blueprint
 from coupa_provider.emulator.seed.draft import Draft
 from coupa_provider.emulator.seed.template import Template, fragment
@@ -214,6 +215,8 @@ def _invoice(draft: Draft) -> dict[str, str]:
         "custom-fields": pick(_INVOICE_CUSTOM),
         "erp-batch": f'"B{draft.created // SECONDS_A_DAY}"' if chance() < 0.5 else "null",
         "invoice-lines": "[" + ",".join(lines) + "]",
+        "attachments": "[" + ",".join(body for _, body in attachments_of(world, draft.id, created)) + "]",
+        **scan_of(world, draft.id),
     }  # fmt: skip
 
 
