@@ -38,6 +38,16 @@ from coupa_provider.emulator.xml import record_to_xml, records_to_xml, singular
 from coupa_provider.resources import Resource
 
 _PLURAL_CREATE_SCOPE = {"invoices": ("core.invoice.create",)}
+# Calls about invoices that the scope for writing does not cover.
+_SCOPES_OF_CALLS = {
+    "abandon": "core.invoice.delete",
+    "add_approver": "core.invoice.approval.write",
+    "bypass_approvals": "core.invoice.approval.bypass",
+    "bypass_current_approval": "core.invoice.approval.bypass",
+    "remove_approval": "core.invoice.approval.write",
+    "restart_approvals": "core.invoice.approval.write",
+    "void": "core.invoice.delete",
+}
 
 
 @dataclass(slots=True)
@@ -123,6 +133,8 @@ class Api:
         scope = resource.read_scope if call.method == "GET" else resource.write_scope
         if call.method != "GET" and scope is None and resource.read_scope is not None:
             scope = resource.read_scope.removesuffix("read") + "write"
+        if resource.path == "invoices":
+            scope = _SCOPES_OF_CALLS.get(target.action or "", scope)
         others = _PLURAL_CREATE_SCOPE.get(resource.path, ()) if call.method == "POST" else ()
         if not allows(call.token, scope, others):
             message = "The token has no scope for this."
