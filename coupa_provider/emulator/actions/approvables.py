@@ -18,6 +18,8 @@ _SUBMITS: Mapping[tuple[str, str], Collection[str] | None] = {
     ("purchase_order_changes", "submit_for_approval"): None,
     ("receipt_requests", "submit"): None,
 }
+# Whoever is asked later would be asked in vain.
+_ASKABLE = (None, "new", "draft", "cart", approving.PENDING, "pending_action", "pending_buyer_action")
 
 
 def perform(call: ActionCall) -> Done | None:
@@ -41,6 +43,7 @@ def perform(call: ActionCall) -> Done | None:
 
 
 def _add(call: ActionCall, kind: str, document: Record) -> None:
+    check_status(call, document, _ASKABLE)
     given = call.arguments.get("approver_id", "")
     approver = call.instance.store.record("users", int(given)) if given.isdecimal() else None
     if approver is None:

@@ -83,6 +83,7 @@ _CALLS: Mapping[tuple[str, str], Callable[[ActionCall], Record | Answer]] = {
     ("budget_lines", "adjust"): _adjust,
     ("contracts", "check_in"): _same,
     ("contracts", "check_out"): _same,
+    ("contracts/:contract_id/legal_documents", "complete"): _same,
     ("expense_lines", "assign_attendee"): _assign_attendee,
     ("expense_lines", "calculate_mileage"): _same,
     ("expense_lines", "calculate_per_diem"): _same,
