@@ -171,21 +171,19 @@ class TestEveryAction:
             if answer.status_code < 300 and action.leads_to and ":id" in action.path:
                 assert after["status"] == action.leads_to
 
-    @pytest.mark.parametrize(
-        ("first", "second"),
-        [
-            ("asn/headers/7/void", "PATCH"),
-            ("approvals/7/approve", "PATCH"),
-            ("payables/orders/7/ready_to_pay", "PUT"),
-        ],
-    )
-    def test_twins_do_the_same(self, stocked: Caller, first: str, second: str) -> None:
-        resource = first.partition("/7")[0]
-        load(stocked, resource, {"id": 7, "status": "pending_approval" if resource == "approvals" else None})
-        if resource != "asn/headers":
-            assert stocked.send(second, first).status_code == 200
-        else:
-            assert stocked.send("PUT", first).json()["status"] == "cancelled"
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    @pytest.mark.parametrize("call", ["payables/orders/7/ready_to_pay", "payables/invoices/7/pay_externally"])
+    def test_twins_do_the_same(self, stocked: Caller, method: str, call: str) -> None:
+        load(stocked, call.partition("/7")[0], {"id": 7, "status": "created"})
+        assert stocked.send(method, call).json()["status"] == call.rpartition("/")[2].replace("pay_", "paid_")
+
+    def test_answers_and_refusals_come_in_xml_too(self, stocked: Caller, invoice: dict[str, Any]) -> None:
+        stocked.accept = "application/xml"
+        voided = stocked.send("PUT", f"invoices/{invoice['id']}/void")
+        assert "<status>voided</status>" in voided.text
+        refused = stocked.send("PUT", f"invoices/{invoice['id']}/void")
+        assert refused.status_code == 400
+        assert "<errors><error>" in refused.text
 
     def test_the_answer_is_shaped_as_asked(self, stocked: Caller) -> None:
         load(stocked, "projects", {"id": 7})
