@@ -1,7 +1,8 @@
 """The account of a push: what became of each row, and what was about to be sent.
 
-It is kept as notes that outlive a killed process, see :class:`.segments.Segments`; an index of them in a temporary
-database answers questions without holding a large file's rows in memory.
+While a push is under way it is kept as notes that outlive a killed process, see :class:`.segments.Segments`; once all
+rows have an outcome, a file of outcomes takes their place. An index in a temporary database answers questions without
+holding a large file's rows in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from coupa_provider.extract.destination import Destination
-from coupa_provider.push.segments import Segments
+from coupa_provider.push.segments import Segments, write_whole
 
 CREATED = "created"
 UPDATED = "updated"
@@ -29,8 +30,11 @@ REJECTED = "rejected"
 UNKNOWN = "unknown"
 OUTCOMES = (CREATED, UPDATED, UNCHANGED, REJECTED, UNKNOWN)
 
+OUTCOMES_NAME = "outcomes.ndjson"
+_JOURNAL = "_journal"
 #: Outcomes that can be found out again wait for company before they are noted.
 _WAITING_LINES = 1000
+_CHUNK_BYTES = 1024 * 1024
 
 
 class Settled(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -77,13 +81,13 @@ class Ledger:
     Opening it begins a try: what earlier tries settled stays settled, except that rows which were rejected in a try
     that came to its end are open again, since their cause may have been mended in Coupa.
 
-    :param folder: where its notes are kept.
+    :param folder: where it is kept.
     :raises msgspec.DecodeError: a file in it is not a ledger's.
     """
 
     def __init__(self, folder: Destination) -> None:
         self.folder = folder
-        self._segments = Segments(folder)
+        self._segments = Segments(Destination(folder.fs, folder.path_of(_JOURNAL), folder.url_of(_JOURNAL)))
         self._waiting: list[_Outcome] = []
         self._lock = threading.Lock()
         # On disk where it grows, without a name, gone with the process.
@@ -94,6 +98,7 @@ class Ledger:
             "CREATE TABLE intended (row INTEGER PRIMARY KEY, kind TEXT);"
             "CREATE TABLE claimed (identity BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID;"
         )
+        self._read_outcomes()
         for text in self._segments.read():
             self._replay(text)
 
@@ -148,10 +153,18 @@ class Ledger:
             if notes or (self._waiting and (not wait or len(self._waiting) >= _WAITING_LINES)):
                 self._write(notes)
 
-    def end(self) -> None:
-        """Note that every row has an outcome."""
+    def end(self) -> str:
+        """Put the file of outcomes in place of the notes: every row has one. Return its URL.
+
+        A line holds ``row``, ``outcome``, ``id``, ``key``, ``errors``, ``not_taken`` and ``at``; they are in the order
+        of the rows.
+        """
         with self._lock:
             self._write([_End(datetime.now(UTC))])
+        lines = (_encoder.encode(_whole(one)) + b"\n" for one in self.settled())
+        url = write_whole(self.folder, OUTCOMES_NAME, lines)
+        self._segments.clear()
+        return url
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows by outcome."""
@@ -194,6 +207,22 @@ class Ledger:
         self._segments.append(_encoder.encode_lines([*self._waiting, *notes]))
         self._waiting = []
 
+    def _read_outcomes(self) -> None:
+        try:
+            file = self.folder.fs.open(self.folder.path_of(OUTCOMES_NAME), "rb")
+        except FileNotFoundError:
+            return
+        decoder = msgspec.json.Decoder(Settled)
+        with file:
+            while lines := file.readlines(_CHUNK_BYTES):
+                self._keep([_Outcome(decoder.decode(line)) for line in lines])
+        self._open_rejected()
+
+    def _open_rejected(self) -> None:
+        rejected = "SELECT row FROM settled WHERE outcome = 'rejected'"
+        self._index.execute(f"DELETE FROM intended WHERE row IN ({rejected})")  # noqa: S608
+        self._index.execute("DELETE FROM settled WHERE outcome = 'rejected'")
+
     def _replay(self, text: bytes) -> None:
         outcomes: list[_Outcome] = []
         for line in _lines.decode_lines(text):
@@ -206,9 +235,7 @@ class Ledger:
             else:
                 self._keep(outcomes)
                 outcomes = []
-                rejected = "SELECT row FROM settled WHERE outcome = 'rejected'"
-                self._index.execute(f"DELETE FROM intended WHERE row IN ({rejected})")  # noqa: S608
-                self._index.execute("DELETE FROM settled WHERE outcome = 'rejected'")
+                self._open_rejected()
         self._keep(outcomes)
 
     def _keep(self, outcomes: Sequence[_Outcome]) -> None:
@@ -226,3 +253,8 @@ class Ledger:
             ],
         )
         self._index.execute("COMMIT")
+
+
+def _whole(settled: Settled) -> dict[str, Any]:
+    """An outcome with all its parts, also those that are empty."""
+    return {name: getattr(settled, name) for name in Settled.__struct_fields__}

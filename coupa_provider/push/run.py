@@ -40,15 +40,13 @@ from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, identity, values_of
 from coupa_provider.push.ledger import CREATED, REJECTED, UNKNOWN, UPDATED, Ledger, Settled
 from coupa_provider.push.lookup import BATCH, look_up
-from coupa_provider.push.outcomes import write_outcomes, write_rejected
 from coupa_provider.push.record import InvalidRowError, RecordReader
+from coupa_provider.push.rejected import write_rejected
 from coupa_provider.push.source import Row, Source
 from coupa_provider.push.together import together
 
 log = logging.getLogger(__name__)
 
-#: Rows without a key that are under way at a time in a lane: so many can be in doubt after a kill.
-_WAVE = 8
 #: Records of a batch that are sent at a time; the pace holds them back.
 _SENDERS = 8
 _LANES = (3, 12)
@@ -134,21 +132,22 @@ def push_records(
     if source.columns:
         reader.check_columns(source.columns)
     place = _place_of(folder, run, [content, client.config.base_url, *map(repr, (push, key))])
-    ledger = Ledger(Destination(place.fs, place.path_of("_journal"), place.url_of("_journal")))
+    ledger = Ledger(place)
     counters = client.client.counters
     requests_before, throttled_before = counters.requests, counters.throttled
     try:
         with Reporter(counters, on_progress, progress_seconds) as reporter:
             pushing = _Pushing(client.client, source, push, key, reader, ledger, reporter)
             run_in_background(pushing.run())
-        ledger.end()
+        rejected_file = write_rejected(place, ledger, source)
+        outcomes = ledger.end()
         counts = ledger.counts()
         return Account(
             records=sum(counts.values()),
             counts=counts,
             not_taken=ledger.not_taken(),
-            outcomes=write_outcomes(place, ledger),
-            rejected_file=write_rejected(place, ledger, source),
+            outcomes=outcomes,
+            rejected_file=rejected_file,
             samples=[
                 {"row": one.row, "outcome": one.outcome, "errors": one.errors}
                 for one in islice(ledger.settled(REJECTED, UNKNOWN), _SAMPLE)
@@ -230,23 +229,18 @@ class _Pushing:
     def _batches(self) -> Iterator[list[_Item]]:
         """Yield rows without an outcome; those that cannot be sent at all get theirs on the way."""
         keyed: list[_Item] = []
-        keyless: list[_Item] = []
         for rows in _chunks(self._source.rows(), BATCH):
             items, rejected = self._read(rows)
             if rejected:
                 self._note(rejected, wait=True)
-            for item in items:
-                (keyed if item.key else keyless).append(item)
+            keyed += [item for item in items if item.key]
             while len(keyed) >= BATCH:
                 yield keyed[:BATCH]
                 del keyed[:BATCH]
-            while len(keyless) >= _WAVE:
-                yield keyless[:_WAVE]
-                del keyless[:_WAVE]
+            # One at a time in each lane: so few are in doubt after a kill.
+            yield from ([item] for item in items if not item.key)
         if keyed:
             yield keyed
-        if keyless:
-            yield keyless
 
     def _read(self, rows: Sequence[Row]) -> tuple[list[_Item], list[Settled]]:
         numbers = [row.number for row in rows]

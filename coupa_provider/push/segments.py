@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,18 +33,26 @@ class Segments:
 
     def read(self) -> Iterator[bytes]:
         """Yield all notes in the order they were written; the next one is written after them."""
-        fs = self.folder.fs
-        fs.invalidate_cache()
-        try:
-            paths = [str(path) for path in fs.ls(self.folder.root, detail=False)]
-        except FileNotFoundError:
-            return
-        segments = sorted(path for path in paths if _SEGMENT.fullmatch(path.rpartition("/")[2]))
+        fs, segments = self.folder.fs, self._paths()
         if segments and (match := _SEGMENT.fullmatch(segments[-1].rpartition("/")[2])):
             self._next = int(match[1]) + 1
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(segments), _READERS * 4):
                 yield from readers.map(fs.cat_file, segments[start : start + _READERS * 4])
+
+    def clear(self) -> None:
+        """Remove all notes, after what they tell stands elsewhere."""
+        if segments := self._paths():
+            self.folder.fs.rm(segments)
+
+    def _paths(self) -> list[str]:
+        fs = self.folder.fs
+        fs.invalidate_cache()
+        try:
+            paths = [str(path) for path in fs.ls(self.folder.root, detail=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(path for path in paths if _SEGMENT.fullmatch(path.rpartition("/")[2]))
 
     def append(self, text: bytes) -> None:
         """Keep a note. When this returns, it outlives the process.
@@ -57,6 +65,24 @@ class Segments:
             _write_to_disk(Path(self.folder.root), name, text)
         else:
             self.folder.fs.pipe_file(self.folder.path_of(name), text)
+
+
+def write_whole(folder: Destination, name: str, chunks: Iterable[bytes]) -> str:
+    """Write a file that is whole or not there, and return its URL; object storage makes it so by itself.
+
+    :param folder: where to; it need not exist yet.
+    :param name: name of the file.
+    :param chunks: its content.
+    """
+    is_local = isinstance(folder.fs, LocalFileSystem)
+    staged = folder.path_of(f".{name}.tmp" if is_local else name)
+    folder.fs.makedirs(folder.root, exist_ok=True)
+    with folder.fs.open(staged, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+    if is_local:
+        folder.fs.mv(staged, folder.path_of(name))
+    return folder.url_of(name)
 
 
 def _write_to_disk(folder: Path, name: str, text: bytes) -> None:

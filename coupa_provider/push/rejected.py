@@ -1,4 +1,4 @@
-"""The files that tell what became of each row, and that give rejected rows back to be mended."""
+"""The file that gives rejected rows back to be mended."""
 
 from __future__ import annotations
 
@@ -8,38 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from fsspec.implementations.local import LocalFileSystem
 
 from coupa_provider.extract.destination import Destination
 from coupa_provider.push.ledger import REJECTED, Ledger, Settled
 from coupa_provider.push.record import ERRORS, LINE, ROW
+from coupa_provider.push.segments import write_whole
 from coupa_provider.push.source import Row, Source
 
-OUTCOMES_NAME = "outcomes.ndjson"
 _encoder = msgspec.json.Encoder()
-
-
-def write_outcomes(folder: Destination, ledger: Ledger) -> str:
-    """Write the outcome of each row, in their order, and return the file's URL.
-
-    A line holds ``row``, ``outcome``, ``id``, ``key``, ``errors``, ``not_taken`` and ``at``.
-
-    :param folder: where to.
-    :param ledger: the account.
-    """
-    lines = (
-        {
-            "row": one.row,
-            "outcome": one.outcome,
-            "id": one.id,
-            "key": one.key,
-            "errors": one.errors,
-            "not_taken": one.not_taken,
-            "at": one.at,
-        }
-        for one in ledger.settled()
-    )
-    return _write(folder, OUTCOMES_NAME, (_encoder.encode(line) + b"\n" for line in lines))
 
 
 def write_rejected(folder: Destination, ledger: Ledger, source: Source) -> str | None:
@@ -59,8 +35,8 @@ def write_rejected(folder: Destination, ledger: Ledger, source: Source) -> str |
         return None
     pairs = _pairs(ledger.settled(REJECTED), source.rows())
     if source.file_format == "csv":
-        return _write(folder, name, _csv_lines(source.columns or [], pairs))
-    return _write(folder, name, (_ndjson_line(row, one) for row, one in pairs))
+        return write_whole(folder, name, _csv_lines(source.columns or [], pairs))
+    return write_whole(folder, name, (_ndjson_line(row, one) for row, one in pairs))
 
 
 def _pairs(rejected: Iterator[Settled], rows: Iterator[Row]) -> Iterator[tuple[Row, Settled]]:
@@ -95,16 +71,3 @@ def _csv_line(cells: list[Any]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _write(folder: Destination, name: str, chunks: Iterable[bytes]) -> str:
-    """Write a file that is whole or not there; object storage makes it so by itself."""
-    is_local = isinstance(folder.fs, LocalFileSystem)
-    staged = folder.path_of(f".{name}.tmp" if is_local else name)
-    folder.fs.makedirs(folder.root, exist_ok=True)
-    with folder.fs.open(staged, "wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-    if is_local:
-        folder.fs.mv(staged, folder.path_of(name))
-    return folder.url_of(name)
