@@ -68,7 +68,7 @@ _MOVES: Mapping[tuple[str, str], Move] = {
     ("purchase_orders", "issue_without_send"): Move(
         "issued", ("draft", "error", "currency_hold", "supplier_hold")
     ),
-    ("purchase_orders", "release_from_buyer_hold"): Move("issued"),
+    ("purchase_orders", "release_from_buyer_hold"): Move("issued", ("buyer_hold",)),
     ("purchase_orders", "reopen"): Move("issued", ("closed",)),
     ("quote_requests", "end_event"): Move("ended"),
     ("quote_requests", "go_to_production"): Move("production"),
