@@ -7,7 +7,6 @@ looks again afterwards. A step whose answer was lost, or that an earlier try has
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,8 +23,8 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
-from coupa_provider.client.retry import Failure
 from coupa_provider.client.walk import Walk
+from coupa_provider.push.doubt import pause_in_doubt
 from coupa_provider.push.errors import PushError
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ async def _create(client: CoupaClient, integration: str, since: datetime | None)
             )
         except CoupaOutcomeUnknownError as lost:
             attempt += 1
-            await _pause(client, attempt, lost)
+            await pause_in_doubt(client, attempt, lost)
             born = sorted((await _pending(client, integration)).keys() - pending.keys())
             if len(born) > 1:
                 raise CoupaOutcomeUnknownError(
@@ -198,7 +197,7 @@ async def _move(
             stuck = CoupaUnavailableError(
                 f"Integration run {run_id} does not become {wanted}, it is {run.status}"
             )
-            await _pause(client, attempt, doubt or stuck)
+            await pause_in_doubt(client, attempt, doubt or stuck)
     return replace(run, found=attempt == 0)
 
 
@@ -219,14 +218,3 @@ async def _pending(client: CoupaClient, integration: str) -> dict[int, datetime 
     walk = Walk(client, _RUNS, filters=filters, fields=_FIELDS)
     records = [msgspec.json.decode(text) async for page in walk.pages() for text in page.records]
     return {record["id"]: parse_instant(record.get("created-at")) for record in records}
-
-
-async def _pause(client: CoupaClient, attempt: int, doubt: Exception) -> None:
-    """Wait before looking again: a slow Coupa may still be at work.
-
-    :raises Exception: the doubt, when patience is at its end.
-    """
-    delay = client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
-    if delay is None:
-        raise doubt
-    await asyncio.sleep(delay)

@@ -128,7 +128,7 @@ def test_two_that_were_born_meanwhile_cannot_be_told_apart(coupa, client, monkey
         rival = {"id": 900, "status": "pending", "integration": {"id": 1, "code": "ERP_PO"}}
         coupa.load({"integration_runs": [rival]})
 
-    monkeypatch.setattr(integration_run, "_pause", pause)
+    monkeypatch.setattr(integration_run, "pause_in_doubt", pause)
     coupa.configure(faults=LOST)
     with pytest.raises(
         CoupaOutcomeUnknownError, match=r"more than one was born meanwhile: \d+, 900\. Let only"
