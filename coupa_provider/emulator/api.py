@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -29,7 +29,7 @@ from coupa_provider.emulator.projection import names_of, projection_of, readable
 from coupa_provider.emulator.query import ListQuery, QueryError, parse_query
 from coupa_provider.emulator.routes import Target, locate
 from coupa_provider.emulator.seed.catalogue import parent_path
-from coupa_provider.emulator.selective import few_ids
+from coupa_provider.emulator.selective import narrowed
 from coupa_provider.emulator.shape import limited, project, shallow, without_nulls
 from coupa_provider.emulator.sql import Compiler, Statement
 from coupa_provider.emulator.store import decode, encode
@@ -246,10 +246,11 @@ class Api:
         switches = self._instance.settings.switches
         compiler = Compiler(path, switches, self._table_of)
         extra = [Statement("t.parent_id = ?", (target.parent_id,))] if target.parent_id is not None else []
-        few = few_ids(self._store, path, query.conditions, switches["U16"] == "sensitive")
+        few = narrowed(self._store, path, query.conditions, switches["U16"] == "sensitive")
         if few is not None:
-            ids = Statement("t.id IN (SELECT value FROM json_each(?))", (encode(few).decode(),))
-            extra.append(ids)
+            ids, rest = few
+            extra.append(Statement("t.id IN (SELECT value FROM json_each(?))", (encode(ids).decode(),)))
+            query = replace(query, conditions=rest)
         return self._store.select(compiler.page(query, extra))
 
     def _table_of(self, path: str) -> str | None:
@@ -330,7 +331,11 @@ class Api:
         if query.return_object == "none":
             return Answer(status, b"", XML if as_xml else JSON)
         body = self._store.body(target.resource.path, record_id)
-        return self._one(status, body or b"null", query, target, as_xml)
+        answer = self._one(status, body or b"null", query, target, as_xml)
+        warnings = self._instance.settings.warnings.get(target.resource.path)
+        if warnings and not as_xml:
+            answer.body = encode({**decode(answer.body), "errors": {"warnings": list(warnings)}})
+        return answer
 
 
 class _Missing(Exception):

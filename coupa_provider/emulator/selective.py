@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from coupa_provider.emulator.attributes import Step
 from coupa_provider.emulator.query import Condition
@@ -15,17 +14,19 @@ from coupa_provider.emulator.store import Store
 _FEW = 1000
 
 
-def few_ids(store: Store, path: str, conditions: Sequence[Condition], sensitive: bool) -> list[int] | None:
-    """Find the only records that can meet all conditions.
+def narrowed(
+    store: Store, path: str, conditions: Sequence[Condition], sensitive: bool
+) -> tuple[list[int], list[Condition]] | None:
+    """Find the records that meet the conditions on one key.
 
     :param store: the records.
     :param path: catalog path of the collection.
-    :param conditions: all must hold; those on keys are looked at.
+    :param conditions: all must hold.
     :param sensitive: letter case counts.
-    :return: ids of few records that include all that meet the conditions; None when no key narrows it down.
+    :return: ids of few records, and the conditions that these have yet to meet; None when no key narrows it down.
     """
     keys = key_names(path)
-    tests: dict[tuple[tuple[Step, ...], str], list[tuple[str, tuple[Any, ...]]]] = {}
+    on_keys: dict[tuple[tuple[Step, ...], str], list[tuple[str, Condition]]] = {}
     for condition in conditions:
         name = condition.steps[0].name
         if len(condition.steps) > 1 or name not in keys or name in COLUMNS or condition.kind == "presence":
@@ -37,9 +38,10 @@ def few_ids(store: Store, path: str, conditions: Sequence[Condition], sensitive:
             test = f"{COMPARE[condition.operator]} ?"
         else:
             continue
-        tests.setdefault((condition.steps, kind), []).append((test, condition.values))
-    for (steps, kind), both in tests.items():
-        found = store.few(path, steps, kind, both, _FEW)
+        on_keys.setdefault((condition.steps, kind), []).append((test, condition))
+    for (steps, kind), tested in on_keys.items():
+        found = store.few(path, steps, kind, [(test, one.values) for test, one in tested], _FEW)
         if found is not None:
-            return found
+            met = [one for _, one in tested]
+            return found, [one for one in conditions if one not in met]
     return None

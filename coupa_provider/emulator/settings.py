@@ -138,6 +138,7 @@ class Settings:
     :param token_length: least length of an access token; Coupa's grow with the scopes.
     :param api_filters: attributes that each saved API filter answers, by its name.
     :param default_filters: name of the saved API filter that a resource has by default.
+    :param warnings: what successful writes to a resource answer under ``warnings`` within ``errors``.
     """
 
     switches: Switches = field(default_factory=Switches)
@@ -155,6 +156,7 @@ class Settings:
     token_length: int = 0
     api_filters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     default_filters: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Settings:
         """Return a copy with some settings changed.
@@ -187,7 +189,7 @@ class Settings:
         if name == "drift":
             entries = [value] if isinstance(value, Mapping | Drift) else value or ()
             return tuple(entry if isinstance(entry, Drift) else Drift.read(entry) for entry in entries)
-        if name in ("api_filters", "default_filters"):
+        if name in ("api_filters", "default_filters", "warnings"):
             return dict(value or {})
         if name == "rate_limit":
             if value is not None and not (isinstance(value, int | float) and value > 0):

@@ -49,6 +49,8 @@ class Values:
         self._now = now
         self.references = References(instance, active_only=resource.path == "requisitions")
         self.errors: list[str] = []
+        #: Attributes of the record itself, without a last ``-id``, whose values were refused.
+        self.refused: set[str] = set()
 
     def apply(self, record: Record, type_name: str, payload: Record, is_new: bool) -> None:
         """Take over what may be written; the rest is ignored without a word, as in Coupa.
@@ -65,6 +67,8 @@ class Values:
                 self._take(record, type_name, name, value, is_new)
             except Invalid as error:
                 self.errors.append(str(error))
+                if type_name == self._resource.type:
+                    self.refused.add(name.removesuffix("-id"))
         if type_name == "OrderHeader":
             for order, status in (("_cancel", "cancelled"), ("_close", "closed")):
                 if is_true(payload.get(order)):

@@ -188,7 +188,7 @@ class Writer:
             if (
                 is_lost
                 and record.get(name) in (None, "", {})
-                and not any(e.startswith("Unable") for e in errors)
+                and name.removesuffix("-id") not in self._values.refused
             ):
                 errors.append(f"{label(name)} can't be blank")
         for names in unique_keys(self._resource.path):

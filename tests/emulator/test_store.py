@@ -4,7 +4,7 @@ import pytest
 
 from coupa_provider.emulator.query import parse_query
 from coupa_provider.emulator.seed import Seeder
-from coupa_provider.emulator.selective import few_ids
+from coupa_provider.emulator.selective import narrowed
 from coupa_provider.emulator.sql import Compiler
 from coupa_provider.emulator.store import Store
 from coupa_provider.emulator.switches import Switches
@@ -53,8 +53,8 @@ def test_a_natural_key_is_looked_up_through_an_index(store: Store) -> None:
     number = (store.record("invoices", 1) or {})["invoice-number"]
     query = parse_query(f"invoice-number={number.lower()}", "InvoiceHeader", Switches())
     (condition,) = query.conditions
-    assert few_ids(store, "invoices", query.conditions, sensitive=False) == [1]
-    assert few_ids(store, "invoices", query.conditions, sensitive=True) == []
+    assert narrowed(store, "invoices", query.conditions, sensitive=False) == ([1], [])
+    assert narrowed(store, "invoices", query.conditions, sensitive=True) == ([], [])
     assert store.matching("invoices", [(condition.steps, condition.kind, condition.values[0])]) == [1]
     found = "SELECT 1 FROM invoices WHERE fold(json_extract(body, '$.\"invoice-number\"')) IN ('a', 'b')"
     rows = store._connection.execute(f"EXPLAIN QUERY PLAN {found}")
