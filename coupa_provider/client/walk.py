@@ -266,8 +266,8 @@ class Walk:
     async def _walk_unsorted(self, first: PageContent) -> None:
         """Walk without trusting the order: a range whose page is full is cut in two and asked for again."""
         self._report(
-            "Coupa ignored order_by=id: every range of ids is read until its page is not full, which costs about "
-            "twice the requests"
+            "Coupa ignored order_by=id: every range of ids is read until its page is not full, which costs up to "
+            "four times the requests"
         )
         density = len(first.page.ids) / max(1, max(first.page.ids) - min(first.page.ids) + 1)
         gaps = list(self._gaps)

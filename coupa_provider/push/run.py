@@ -415,7 +415,7 @@ class _Pushing:
         if not lost:
             return
         attempt = max(item.failures for item in lost)
-        delay = self._client.retry.next_delay(Failure.BROKEN, attempt=min(attempt, 1), repeatable=True) or 0.0
+        delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True) or 0.0
         causes = [item.error.__cause__ for item in lost if item.error is not None]
         if any(isinstance(cause, CoupaUnavailableError) and cause.timed_out for cause in causes):
             delay = max(delay, min(_AFTER_TIMEOUT, self._client.config.timeout_seconds / 2))
