@@ -46,6 +46,11 @@ def get_provider_info() -> dict[str, Any]:
             },
             {
                 "source-integration-name": INTEGRATION,
+                "target-integration-name": "Common IO",
+                "python-module": "coupa_provider.transfers.coupa_attachments_to_object_storage",
+            },
+            {
+                "source-integration-name": INTEGRATION,
                 "target-integration-name": "Apache Arrow",
                 "python-module": "coupa_provider.transfers.coupa_manifest_to_database",
             },
@@ -64,6 +69,7 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": connection_form.conn_ui_field_behaviour(),
             },
         ],
+        "notifications": ["coupa_provider.notifications.coupa.CoupaIntegrationErrorNotifier"],
         "extra-links": ["coupa_provider.links.coupa.CoupaRecordLink"],
         # Airflow 2.11 reads the second name only, 3.3 the first only.
         "asset-uris": asset_uris,
