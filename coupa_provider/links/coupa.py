@@ -34,11 +34,12 @@ class CoupaRecordLink(BaseOperatorLink):
         """
         from coupa_provider.resources.ui_paths import record_url
 
-        if not str(record_id or "").strip().isdecimal():
+        task = context.get("ti")
+        if task is None or not str(record_id or "").strip().isdecimal():
             return
         url = record_url(hook.config.base_url, resource, str(record_id))
         if url is not None:
-            context["ti"].xcom_push(key=_XCOM_KEY, value=url)
+            task.xcom_push(key=_XCOM_KEY, value=url)
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the address, empty where the task noted none.

@@ -64,7 +64,8 @@ class SingleCallOperator(BaseOperator):
 
 def is_later_try(context: Context) -> bool:
     """Tell whether the task may have done its work before: it is retried, or was cleared."""
-    return context["ti"].try_number > 1
+    task = context.get("ti")  # None where it is called from a script or a notebook
+    return task is not None and task.try_number > 1
 
 
 def read_object(name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:

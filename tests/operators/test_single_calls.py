@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -341,3 +343,31 @@ def test_importing_them_is_quick():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_arguments_are_those_described():
+    page = (Path(__file__).parents[2] / "docs" / "single-calls.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| ([^|]+) \| (yes|no) \|", page, re.M)
+    for operator in OPERATORS:
+        own = operator.__name__.removeprefix("Coupa").removesuffix("Operator").lower()
+        described = {
+            name: (default.strip().strip("`").replace('"', "'"), templated)
+            for which, name, default, templated in rows
+            if which in (own, "all")
+        }
+        given = {
+            name: (
+                "required" if it.default is it.empty else repr(it.default),
+                "yes" if name in operator.template_fields else "no",
+            )
+            for name, it in inspect.signature(operator.__init__).parameters.items()
+            if name not in ("self", "kwargs")
+        }
+        assert described == given
+
+
+def test_the_pages_of_records_are_those_described():
+    from coupa_provider.resources.ui_paths import _PATHS
+
+    page = (Path(__file__).parents[2] / "docs" / "single-calls.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(\w+)` \| `/([\w/:]+)` \|", page, re.M)) == _PATHS
