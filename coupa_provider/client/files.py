@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import mimetypes
+import re
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import unquote
 
 from coupa_provider.client.errors import CoupaNotAFileError, CoupaNotFoundError, CoupaUnavailableError
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 #: A PDF says within its last bytes that it is whole.
 _PDF_END_BYTES = 1024
+_EXTENDED_NAME = re.compile(r"(?i)filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,12 @@ def check_file(answer: Answer, *, size: int | None, content_type: str | None) ->
 
 
 def _file_name(headers: Mapping[str, str]) -> str | None:
-    if "content-disposition" not in headers:
+    disposition = headers.get("content-disposition", "")
+    if not disposition:
         return None
+    # The extended form, where there is one, has the letters that the plain one replaces (RFC 6266).
+    if extended := _EXTENDED_NAME.search(disposition):
+        return unquote(extended[1], "utf-8", "replace")
     message = Message()
-    message["Content-Disposition"] = headers["content-disposition"]
+    message["Content-Disposition"] = disposition
     return message.get_filename()

@@ -30,7 +30,10 @@ class StoredFile:
 
     def answer(self) -> Answer:
         """Return the file as an answer."""
-        plain = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in self.name)
+        plain = "".join(
+            letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_"
+            for letter in self.name
+        )
         disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(self.name, safe='')}"
         return Answer(200, b"", self.content_type, {"content-disposition": disposition}, file=self.content)
 
@@ -69,7 +72,7 @@ def file_of(instance: Instance, path: str, record: Record, kind: str) -> StoredF
             return None
         name, content_type, size = f"clearance-{record['id']}.xml", "application/xml", None
     content_type = content_type or PDF
-    bytes_ = int(size) if str(size or "").isdecimal() else 1000 + chance // 4 % 90_000
+    bytes_ = int(str(size)) if str(size or "").isdecimal() else 1000 + chance // 4 % 90_000
     return StoredFile(
         name or f"{kind}-{record['id']}.pdf", content_type, FileContent(bytes_, seed, content_type == PDF)
     )

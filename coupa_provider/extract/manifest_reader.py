@@ -42,6 +42,10 @@ class ManifestReader:
         try:
             self.manifest = Manifest.from_json(text)
         except (ValueError, msgspec.DecodeError) as error:
+            if _kind_of(text) == "attachments":
+                raise ExtractError(
+                    f"{folder.manifest_url} lists attachments, not records. Hand on the extract they belong to."
+                ) from None
             raise ExtractError(f"{folder.manifest_url} cannot be read: {error}") from error
 
     def arrow_schema(self, child: str | None = None) -> pa.Schema:
@@ -115,6 +119,17 @@ class ManifestReader:
             )
         source.seek(0)
         return source
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+def _kind_of(text: bytes) -> str:
+    try:
+        return msgspec.json.decode(text, type=_Kind).kind
+    except msgspec.DecodeError:
+        return ""
 
 
 class _Identified(msgspec.Struct):

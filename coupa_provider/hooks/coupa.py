@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coupa_provider.client.blocking import BlockingClient, BlockingWalk
     from coupa_provider.client.client import CoupaClient
     from coupa_provider.client.config import CoupaConfig
+    from coupa_provider.client.files import Received
     from coupa_provider.client.retry import RetryPolicy
 
 
@@ -200,6 +201,49 @@ class CoupaHook(BaseHook):
         :raises CoupaGraphQLError: the answer names errors, be it with HTTP 200 and beside data.
         """
         return self._client.graphql(query, variables, operation_name=operation_name)
+
+    def download(
+        self, path: str, sink: BinaryIO, *, size: int | None = None, content_type: str | None = None
+    ) -> Received:
+        """Read a file without holding it in memory: ``hook.download("invoices/33/retrieve_image_scan", file)``.
+
+        :param path: path under ``/api``, or a URL on this instance as in ``file-url``.
+        :param sink: binary file to write to, seekable; each try empties it.
+        :param size: size in bytes that Coupa shows for the file; another one is a broken answer.
+        :param content_type: media type that Coupa shows for it, so that JSON, XML or HTML can be a file.
+        :return: size, checksum, type and name.
+        :raises CoupaNotFoundError: there is no such file.
+        :raises CoupaNotAFileError: Coupa answered with data about the file.
+        """
+        return self._client.download(path, sink, size=size, content_type=content_type)
+
+    def upload(
+        self,
+        path: str,
+        file: BinaryIO,
+        *,
+        name: str,
+        content_type: str | None = None,
+        part: str = "attachment[file]",
+        fields: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Any:
+        """Send a file as a multipart form, once, read as it is sent.
+
+        :param path: path under ``/api``: ``"invoices/33/attachments"``.
+        :param file: the file, opened for reading and seekable.
+        :param name: file name that Coupa shows.
+        :param content_type: media type; None to tell it by the name.
+        :param part: name of the form's part with the file.
+        :param fields: the form's other parts: ``{"attachment[intent]": "Internal"}``.
+        :param method: ``POST``, or ``PUT`` for the scan of an invoice.
+        :return: the decoded answer, None for an empty one.
+        :raises CoupaValidationError: Coupa refused it.
+        :raises CoupaOutcomeUnknownError: no whole answer came; Coupa may hold the file.
+        """
+        return self._client.upload(
+            path, file, name=name, content_type=content_type, part=part, fields=fields, method=method
+        )
 
     def walk(
         self,
