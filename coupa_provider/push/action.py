@@ -15,6 +15,7 @@ from typing import Any
 
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.errors import (
+    CoupaError,
     CoupaOutcomeUnknownError,
     CoupaQueryError,
     CoupaUnavailableError,
@@ -201,7 +202,7 @@ class _Performance:
         if refusal:
             tried = " An earlier try of this task may have carried it out." if again else ""
             raise PushError(f"{self._named} was not sent: {refusal}.{tried}")
-        if again and not (self._tells_not_done or may_repeat(self._action)):
+        if again and not (self._tells_not_done(before) or may_repeat(self._action)):
             raise PushError(
                 f"An earlier try of this task may have carried out {self._named}, and nothing documented tells "
                 "whether it did, so it was not sent a second time. Look at the record in Coupa, and start a new "
@@ -214,15 +215,20 @@ class _Performance:
                 return self._shown(await self._send())
             except CoupaOutcomeUnknownError as error:
                 lost = error
-            except CoupaValidationError:
+            except CoupaValidationError as refused:
+                if attempt == 1:
+                    raise
                 # What was sent before may have arrived late: then it is not legal any more.
-                if attempt > 1 and self._watched and self._is_done(there := await self._read()):
+                there = await self._read() if self._watched else {}
+                if self._is_done(there):
                     return self._shown(there)
-                raise
+                raise self._unknown(
+                    f"was lost, and Coupa refused it when it was sent again: {refused.message}.", refused
+                ) from refused
             delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
             await asyncio.sleep(delay or 0.0)
             now = await self._read() if self._watched else {}
-            if self._is_done(now):
+            if self._is_done(now) and not self._is_done(before):
                 log.info("%s is done: only the answer was lost", self._named)
                 return self._shown(now)
             self._check_repeat(before, now, lost)
@@ -234,10 +240,9 @@ class _Performance:
                 ) from lost
             log.warning("%s has had no effect after a lost answer: it is sent again", self._named)
 
-    @property
-    def _tells_not_done(self) -> bool:
-        """The status, read before, excludes that an earlier try did it: done, it would be another one."""
-        return self._watched and bool(self._action.leads_to or self._action.allowed_from)
+    def _tells_not_done(self, before: Mapping[str, Any]) -> bool:
+        """The status excludes that an earlier try did it: done, it would be another one."""
+        return bool(before.get("status") and (self._action.leads_to or self._action.allowed_from))
 
     def _is_done(self, record: Mapping[str, Any]) -> bool:
         status, leads_to = record.get("status"), self._action.leads_to
@@ -256,15 +261,20 @@ class _Performance:
         status = f" The record's status is {now['status']!r}." if now.get("status") else ""
         if before.get("status") != now.get("status"):
             status = f" The record's status was {before.get('status')!r} and is {now.get('status')!r} now."
-        raise CoupaOutcomeUnknownError(
-            f"The answer to {self._named} was lost ({reason_of(lost)}). It may or may not have been "
-            f"carried out, and a second one might do it twice.{status} Look at the record in Coupa, and start a new "
-            "run if it was not done",
-            status=lost.status,
-            method=lost.method,
-            path=lost.path,
-            request_id=lost.request_id,
+        raise self._unknown(
+            f"was lost ({reason_of(lost)}). It may or may not have been carried out, and a second one might do it "
+            f"twice.{status}",
+            lost,
         ) from lost
+
+    def _unknown(self, what: str, cause: CoupaError) -> CoupaOutcomeUnknownError:
+        return CoupaOutcomeUnknownError(
+            f"The answer to {self._named} {what} Look at the record in Coupa, and start a new run if it was not done",
+            status=cause.status,
+            method=cause.method,
+            path=cause.path,
+            request_id=cause.request_id,
+        )
 
     async def _read(self) -> dict[str, Any]:
         record_id = self._record_id
@@ -281,10 +291,8 @@ class _Performance:
         )
 
     def _shown(self, answer: Any) -> dict[str, Any]:
-        if isinstance(answer, list):
-            answer = (
-                answer[0] if len(answer) == 1 else {}
-            )  # some actions answer with a list of the one record
+        if isinstance(answer, list) and len(answer) == 1:  # some actions answer so with the one record
+            answer = answer[0]
         shown: dict[str, Any] = kept(answer, self._fields) if isinstance(answer, Mapping) else {}
         if self._record_id is not None and "id" not in shown:
             text = str(self._record_id).strip()

@@ -336,6 +336,34 @@ def test_an_action_that_arrives_late_is_done(act, coupa, client, monkeypatch):
     assert coupa.writes() == {"PUT /api/invoices/7/void": 1}
 
 
+def test_a_status_that_was_there_before_proves_nothing(act, coupa):
+    coupa.load({"integration_runs": [{"id": 3, "status": "started"}]})
+    lose(coupa, "500")
+    assert act("run", "integration_runs", 3, {"total_records": 9}) == {"id": 3, "status": "started"}
+    assert coupa.writes() == {"PUT /api/integration_runs/3/run": 1}
+
+
+def test_a_second_one_that_is_refused_is_no_proof_of_failure(act, coupa):
+    """No status of receipts is documented, so only a person can tell that the first one was carried out."""
+    coupa.load({"receiving_transactions": [{"id": 3, "status": "created"}]})
+    lose(coupa, "lost_write")
+    with pytest.raises(
+        CoupaOutcomeUnknownError, match=r"was lost, and Coupa refused it when it was sent again: .*Look"
+    ):
+        act("void", "receiving_transactions", 3)
+    assert coupa.record("receiving_transactions", 3)["status"] == "voided"
+
+
+def test_a_record_that_shows_no_status_tells_nothing(act, coupa, client, monkeypatch):
+    async def without(resource, record_id, **options):
+        return {"id": record_id}
+
+    monkeypatch.setattr(client.client, "get", without)
+    with pytest.raises(PushError, match="nothing documented tells"):
+        act("dispute", again=True)
+    assert act("void", again=True)["status"] == "voided"
+
+
 def test_a_later_try_takes_what_is_done_for_its_own(act, coupa, caplog):
     act("void")
     with caplog.at_level("INFO"):
