@@ -73,11 +73,12 @@ DAG = """
 from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import DAG
-from coupa_provider.operators.coupa import CoupaCreateOperator, CoupaGetOperator
+from coupa_provider.operators.coupa import CoupaCreateOperator
 
 with DAG("links", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
     for resource, record in (("suppliers", {"name": "A", "number": "1"}), ("departments", {"name": "A"})):
-        CoupaCreateOperator(task_id=resource, resource=resource, record=record)
+        # Without a key only a first try is sent, so each Airflow has to count its tries from 1.
+        CoupaCreateOperator(task_id=resource, resource=resource, record=record, key=[])
 """
 
 SCRIPT = """
