@@ -371,3 +371,13 @@ def test_the_pages_of_records_are_those_described():
 
     page = (Path(__file__).parents[2] / "docs" / "single-calls.md").read_text(encoding="utf-8")
     assert dict(re.findall(r"^\| `(\w+)` \| `/([\w/:]+)` \|", page, re.M)) == _PATHS
+
+
+def test_the_hook_acts_and_repeats(coupa):
+    from coupa_provider.hooks.coupa import CoupaHook
+
+    hook = CoupaHook()
+    coupa.configure(faults={"always": True, "kinds": ["500"], "methods": ["PUT"], "times": 1})
+    assert hook.call("PUT", "suppliers/9", {"name": "C"}, repeatable=True)["name"] == "C"
+    assert hook.action("invoices", "void", 7) == {"id": 7, "status": "voided"}
+    assert coupa.writes() == {"PUT /api/suppliers/9": 1, "PUT /api/invoices/7/void": 1}
