@@ -35,6 +35,7 @@ OPERATORS = frozenset(
     )
 )
 MAX_ASSOCIATIONS = 3
+_GREATEST = 2**63 - 1
 
 _TEXT_ONLY = frozenset(("contains", "starts_with", "ends_with", "blank"))
 _KEY = re.compile(r"(?P<head>[^\[\]]+)(?P<rest>(?:\[[^\[\]]+\])*)")
@@ -153,6 +154,12 @@ def _whole_number(name: str, text: str, least: int) -> int:
         raise QueryError(f"{name} must be a whole number") from None
     if number < least:
         raise QueryError(f"{name} must be at least {least}")
+    return _storable(name, number)
+
+
+def _storable(name: str, number: int) -> int:
+    if abs(number) > _GREATEST:
+        raise QueryError(f"{name} is too large")
     return number
 
 
@@ -254,7 +261,7 @@ def _folded(_: str, text: str) -> str:
 
 def _integer(name: str, text: str) -> int:
     try:
-        return int(text)
+        return _storable(name, int(text))
     except ValueError:
         raise QueryError(f"{name} must be compared with a whole number") from None
 

@@ -11,7 +11,7 @@ from coupa_provider.emulator.countries import COUNTRIES
 from coupa_provider.emulator.decimal_order import decimal_key
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.rules import REFERENCE_KEYS
-from coupa_provider.emulator.store import Record, fold
+from coupa_provider.emulator.store import GREATEST_INTEGER, Record, fold
 from coupa_provider.resources import attributes_of_type, find_resource
 
 _KINDS = {"integer": "number", "decimal": "decimal", "float": "decimal"}
@@ -107,9 +107,10 @@ class References:
         if kind == "decimal":
             return decimal_key(value)
         try:
-            return int(value)
+            number = int(value)
         except (ValueError, OverflowError):
             return -1
+        return number if abs(number) <= GREATEST_INTEGER else -1
 
     def not_found(self, name: str, target: str, given: Record) -> Invalid:
         """Return the complaint about a reference that names nothing.

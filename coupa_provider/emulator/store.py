@@ -19,6 +19,9 @@ from coupa_provider.emulator.decimal_order import decimal_key
 from coupa_provider.emulator.sql import Statement, comparable, extract
 from coupa_provider.emulator.stamps import parse_instant
 
+#: What SQLite takes; no id is greater.
+GREATEST_INTEGER = 2**63 - 1
+
 Record = dict[str, Any]
 Row = tuple[int, int | None, int | None, str | None, int | None, int | None, str]
 """Id, created_at, updated_at, status, exported, parent id and body of a record."""
@@ -191,6 +194,8 @@ class Store:
         :return: JSON, or None when there is no such record.
         """
         self.collection(path)
+        if max(record_id, parent_id or 0) > GREATEST_INTEGER:
+            return None
         text = f'SELECT body FROM "{path}" WHERE id = ?'  # noqa: S608
         values: tuple[int, ...] = (record_id,)
         if parent_id is not None:

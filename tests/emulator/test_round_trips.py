@@ -143,3 +143,44 @@ def test_created_changed_and_read(filled: Caller, path: str) -> None:
         assert wrong == {}
 
     run()
+
+
+_junk = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "code", "lookup", "account-type", "line-num", "price", "_delete"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("path", sorted(_REQUIRED))
+def test_no_payload_is_an_internal_error(filled: Caller, path: str) -> None:
+    resource = find_resource(path)
+    assert resource is not None
+    names = st.sampled_from(sorted([*resource.attributes, "custom-fields", "_cancel"]))
+    record_id = filled.send("POST", path, _REQUIRED[path](next(_keys))).json()["id"]
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(payload=st.dictionaries(names, _junk, min_size=1, max_size=8))
+    def run(payload: dict[str, Any]) -> None:
+        for method, target in (("POST", path), ("PUT", f"{path}/{record_id}")):
+            answer = filled.send(method, target, payload)
+            assert answer.status_code in (200, 201, 400), answer.text
+            assert answer.json()
+
+    run()
+
+
+@pytest.mark.parametrize("query", ["suppliers/99999999999999999999", "suppliers?id=99999999999999999999"])
+def test_no_id_is_too_large_to_be_missing(filled: Caller, query: str) -> None:
+    assert filled.get(query).status_code in (400, 404)
