@@ -50,6 +50,9 @@ _UNIQUE_TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("external-ref-num", "lookup"),
         ("external-ref-code", "lookup"),
     ),
+    # For each supplier.
+    "suppliers/:supplier_id/addresses": (("remit-to-code",),),
+    "suppliers/:supplier_id/supplier_sites": (("code",),),
 }
 
 INITIAL: Mapping[str, Mapping[str, object]] = {
@@ -188,10 +191,8 @@ def unique_keys(path: str) -> list[tuple[str, ...]]:
     :return: groups of dashed names.
     """
     resource = find_resource(path)
-    if resource is None or ":" in path:
-        return []
     together = list(_UNIQUE_TOGETHER.get(path, ()))
-    if together:
+    if resource is None or together or ":" in path:
         return together
     alone = [
         name

@@ -266,13 +266,18 @@ class Store:
             return cursor.rowcount > 0
 
     def matching(
-        self, path: str, equal: Sequence[tuple[tuple[Step, ...], str, Any]], limit: int = 2
+        self,
+        path: str,
+        equal: Sequence[tuple[tuple[Step, ...], str, Any]],
+        limit: int = 2,
+        parent_id: int | None = None,
     ) -> list[int]:
         """Find records by the values of some attributes, through an index made on first use.
 
         :param path: catalog path.
         :param equal: way to each attribute, how it is compared, and the comparable value.
         :param limit: how many are wanted.
+        :param parent_id: id of the record that they must belong to.
         :return: ids.
         """
         self.collection(path)
@@ -280,8 +285,11 @@ class Store:
         if "id" not in expressions:
             self._index(path, expressions)
         where = " AND ".join(f"{expression} = ?" for expression in expressions)
+        values = tuple(value for _, _, value in equal)
+        if parent_id is not None:
+            where, values = f"{where} AND parent_id = ?", (*values, parent_id)
         text = f'SELECT id FROM "{path}" WHERE {where} ORDER BY id LIMIT ?'  # noqa: S608
-        values = (*(value for _, _, value in equal), limit)
+        values = (*values, limit)
         with self._lock:
             return [row[0] for row in self._connection.execute(text, values)]
 

@@ -218,7 +218,7 @@ class Writer:
                 step = Step(name, attribute.base)
                 kind = order_kind([step])
                 equal.append(((step,), references.kind(kind), references.comparable(value, kind)))
-        found = self._store.matching(self._resource.path, equal)
+        found = self._store.matching(self._resource.path, equal, parent_id=self._target.parent_id)
         return any(is_new or other != record["id"] for other in found)
 
     # ---- consequences

@@ -185,6 +185,14 @@ class TestUnique:
         made(stocked.send("POST", path, first))
         made(stocked.send("POST", path, second))
 
+    def test_a_remit_to_code_is_unique_for_its_supplier(self, stocked: Caller) -> None:
+        codes = {"remit-to-code": "R1"}
+        made(stocked.send("POST", "suppliers/17/addresses", codes))
+        assert errors(stocked.send("POST", "suppliers/17/addresses", codes)) == [
+            "Remit to code has already been taken"
+        ]
+        made(stocked.send("POST", "suppliers/18/addresses", codes))
+
     def test_letter_case_of_keys(self, stocked: Caller) -> None:
         assert errors(stocked.send("POST", "suppliers", {"name": "FISHY"}))
         switch(stocked, U16="sensitive")
@@ -203,6 +211,58 @@ class TestUnique:
         assert answer.json() == {
             "errors": {"user": ["Email has already been taken", "Login has already been taken"]}
         }
+
+
+class TestLookUps:
+    """Searches by natural keys, before a write: what clients do for want of an upsert."""
+
+    @pytest.mark.parametrize("mode", ["insensitive", "sensitive"])
+    @pytest.mark.parametrize(
+        ("path", "query", "found"),
+        [
+            ("suppliers", {"number[in]": "S17,S18,S19"}, [17, 18]),
+            ("suppliers", {"number[in]": "S17,S18", "name": "Other"}, [18]),
+            ("suppliers", {"number[in]": "S17,S18", "id[gt]": 17, "order_by": "id"}, [18]),
+            ("suppliers", {"number[in]": "S17,S18", "order_by": "name", "dir": "desc"}, [18, 17]),
+            ("suppliers", {"number[in]": "S17,S18", "updated-at[gt]": "2001-01-01", "limit": 1}, [17]),
+            ("suppliers", {"name": "Fishy", "number[not_eq]": "S17"}, []),
+            ("users", {"login[in]": "ap,gone", "email": "ap@example.com"}, [1]),
+            ("users", {"employee_number": "E1"}, [1]),
+            ("accounts", {"code[in]": "SF-Marketing", "account-type[name]": "Ace Two"}, [15]),
+            ("lookup_values", {"name[in]": "North,South", "lookup[name]": "Sites"}, [21]),
+            ("lookup_values", {"external-ref-code[in]": "N1,N2"}, [20]),
+        ],
+    )
+    def test_find(
+        self, stocked: Caller, mode: str, path: str, query: dict[str, Any], found: list[int]
+    ) -> None:
+        switch(stocked, U16=mode)
+        answer = stocked.get(path, {**query, "fields": '["id"]'})
+        assert [record["id"] for record in answer.json()] == found
+
+    def test_rates_of_some_days(self, stocked: Caller) -> None:
+        for day in range(1, 9):
+            for to in ("EUR", "DEM"):
+                made(stocked.send("POST", "exchange_rates", rate(f"2024-05-0{day}", to)))
+        query = {
+            "from_currency[code][in]": "USD,EUR",
+            "rate_date[gt_or_eq]": "2024-05-03T00:00:00-07:00",
+            "rate_date[lt]": "2024-05-05T00:00:00-07:00",
+        }
+        shown = stocked.get("exchange_rates", query).json()
+        assert [record["rate-date"][:10] for record in shown] == ["2024-05-03"] * 2 + ["2024-05-04"] * 2
+
+    def test_a_requisition_by_its_reference(self, stocked: Caller) -> None:
+        record = made(stocked.send("POST", "requisitions", {"external-po-reference": "X"}))
+        assert stocked.ids("requisitions", {"external_po_reference": "X"}) == [record["id"]]
+
+    def test_what_was_just_written(self, stocked: Caller) -> None:
+        for number in range(60):
+            made(stocked.send("POST", "suppliers", {"name": f"N{number}", "number": f"X{number}"}))
+            wanted = {"number[in]": ",".join(f"x{one}" for one in range(number - 3, number + 1))}
+            assert len(stocked.ids("suppliers", wanted)) == min(number + 1, 4)
+        changed(stocked.send("PUT", "suppliers/17", {"number": "X99"}))
+        assert stocked.ids("suppliers", {"number[in]": "S17,x99"}) == [17]
 
 
 class TestMessages:

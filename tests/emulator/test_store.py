@@ -61,6 +61,25 @@ def test_a_natural_key_is_looked_up_through_an_index(store: Store) -> None:
     assert "USING INDEX invoices by" in "\n".join(row[3].decode() for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("path", "type_name", "query", "is_narrow"),
+    [
+        ("suppliers", "Supplier", "number[in]=a,b", True),
+        ("lookup_values", "LookupValue", "lookup[name]=x&external-ref-num[in]=a,b", True),
+        ("exchange_rates", "ExchangeRate", "rate_date[gt_or_eq]=2024-01-01&rate_date[lt]=2024-01-02", True),
+        # More records than are worth a list: the walk in the order of ids goes on as before.
+        ("exchange_rates", "ExchangeRate", "rate_date[gt_or_eq]=2001-01-01", False),
+        ("suppliers", "Supplier", "website=a", False),
+        ("suppliers", "Supplier", "status=active", False),
+    ],
+)
+def test_keys_narrow_a_query_down_where_that_pays(
+    store: Store, path: str, type_name: str, query: str, is_narrow: bool
+) -> None:
+    conditions = parse_query(query, type_name, Switches()).conditions
+    assert (narrowed(store, path, conditions, sensitive=False) is not None) is is_narrow
+
+
 def test_a_closed_store_seeds_anew_after_reset(store: Store) -> None:
     before = store.ids("currencies")
     store.delete("currencies", before[0])
