@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coupa_provider.client.client import CoupaClient
-from coupa_provider.client.errors import CoupaError
+from coupa_provider.client.errors import CoupaError, CoupaUnavailableError
 from coupa_provider.client.retry import Failure
 
 
@@ -15,9 +15,9 @@ async def pause_in_doubt(client: CoupaClient, attempt: int, doubt: CoupaError) -
     :param client: its patience counts.
     :param attempt: how often it was sent.
     :param doubt: what happened to the answer.
-    :raises CoupaError: the doubt, when patience is at its end.
+    :raises CoupaUnavailableError: patience is at its end. A later try, which looks first, may go on.
     """
     delay = client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
     if delay is None:
-        raise doubt
+        raise CoupaUnavailableError(f"Given up after {attempt} tries: {doubt.message}") from doubt
     await asyncio.sleep(delay)

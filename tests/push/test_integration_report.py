@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from coupa_provider.client.errors import CoupaOutcomeUnknownError
+from coupa_provider.client.errors import CoupaUnavailableError
 from coupa_provider.extract.destination import Destination
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.integration_alert import send_alert
@@ -272,7 +272,7 @@ def test_records_of_one_key_are_told_apart_by_their_rows(coupa, report):
 def test_alerts_that_never_come_through_fail_the_try_and_the_next_goes_on(coupa, report):
     outcomes = [rejected(row) for row in range(1, 101)]
     coupa.configure(faults={"always": True, "kinds": ["500"], "methods": ["POST"], "after": 30})
-    with pytest.raises(CoupaOutcomeUnknownError):
+    with pytest.raises(CoupaUnavailableError):
         report(outcomes)
     coupa.configure(faults=None)
     assert report(outcomes).alerts == 100
