@@ -18,6 +18,25 @@ from coupa_provider.push.errors import PushError
 from coupa_provider.resources import find_resource
 
 
+#: By these a reference is found, if it is not by its id. What else it shows, such as a status, others share.
+_IDENTIFYING = frozenset(
+    (
+        "number",
+        "code",
+        "login",
+        "name",
+        "email",
+        "item-number",
+        "po-number",
+        "invoice-number",
+        "location-code",
+    )
+    + ("employee-number", "external-ref-num", "external-ref-code")
+)
+#: Beyond, a look-up has no room for it, and no documented key has as many.
+_LONGEST = 500
+
+
 class MissingKeyError(ValueError):
     """A record lacks a part of its key; the text says which."""
 
@@ -47,14 +66,21 @@ class KeyPart:
 
     def is_in(self, shown: Mapping[str, Any]) -> bool:
         """Tell whether a record as Coupa shows it has this value."""
+        if self.base in ("datetime", "date"):
+            value = self._value_in(shown)
+            return value is not None and _same_day(self.value, value)
+        return self.text_in(shown) == self.text
+
+    def text_in(self, shown: Mapping[str, Any]) -> str | None:
+        """The value that a record as Coupa shows it has instead, in the form of :attr:`text`; None without one."""
+        value = self._value_in(shown)
+        return None if value is None else _canonical(value, self.base)
+
+    def _value_in(self, shown: Mapping[str, Any]) -> Any:
         value: Any = shown
         for name in self.path:
             value = value.get(name) if isinstance(value, Mapping) else None
-        if value is None:
-            return False
-        if self.base in ("datetime", "date"):
-            return _same_day(self.value, value)
-        return _canonical(value, self.base) == self.text
+        return value
 
 
 #: A key with its values, in the order of its attributes.
@@ -117,6 +143,10 @@ def values_of(record: Mapping[str, Any], key: Sequence[str], resource: str) -> K
             raise MissingKeyError(f"{name} is a list, which cannot be a part of the key")
         if value is None or (isinstance(value, str) and not value.strip()):
             raise MissingKeyError(f"{'.'.join(path)}, a part of the key, is missing")
+        if len(str(value)) > _LONGEST:
+            raise MissingKeyError(
+                f"{'.'.join(path)}, a part of the key, has {len(str(value)):,} characters, too many to be looked up"
+            )
         if base in ("datetime", "date") and not isinstance(value, date) and parse_instant(value) is None:
             raise MissingKeyError(f"{name}, a part of the key, is no date such as 2026-11-24: {value!r}")
         parts.append(KeyPart(path, base, value))
@@ -134,18 +164,22 @@ def identity(values: KeyValues) -> str:
 
 
 def _identifying(reference: Mapping[str, Any]) -> str | None:
-    """The part of a reference that finds it: its id, or else the first scalar."""
-    names = sorted(reference, key=lambda name: name != "id")
-    return next(
-        (n for n in names if reference[n] not in (None, "") and not isinstance(reference[n], Mapping | list)),
-        None,
-    )
+    """The part of a reference that finds it: its id, else the first that identifies, else the only one."""
+    given = [n for n, value in reference.items() if value not in (None, "", [], {}) and _is_scalar(value)]
+    if "id" in given:
+        return "id"
+    return next((n for n in given if n in _IDENTIFYING), given[0] if len(given) == 1 else None)
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, Mapping | list)
 
 
 def _canonical(value: Any, base: str | None) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if base in ("integer", "decimal", "float") or isinstance(value, int | float | Decimal):
+    is_number = isinstance(value, int | float | Decimal) and base not in ("string", "text")
+    if base in ("integer", "decimal", "float") or is_number:
         try:
             return format(Decimal(str(value)).normalize(), "f")
         except InvalidOperation:

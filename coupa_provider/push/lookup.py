@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,6 +20,7 @@ from coupa_provider.push.keys import KeyPart, KeyValues
 BATCH = 49
 _MOST_CHARACTERS = 1500
 _TIMES = ("datetime", "date")
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 async def look_up(
@@ -37,10 +40,16 @@ async def look_up(
     for filters, places in plan(resource, wanted):
         shape = with_keys(fields, [wanted[place] for place in places])
         walk = Walk(client, resource, filters=filters, fields=shape)
+        # All these keys are of the same attributes. Days have no text that decides.
+        parts = [part for part in wanted[places[0]] if part.base not in _TIMES]
+        alike: dict[tuple[str | None, ...], list[int]] = {}
+        for place in places:
+            texts = tuple(part.text for part in wanted[place] if part.base not in _TIMES)
+            alike.setdefault(texts, []).append(place)
         async for page in walk.pages():
             for raw in page.records:
-                record = msgspec.json.decode(raw)
-                for place in places:
+                record = _decoder.decode(raw)
+                for place in alike.get(tuple(part.text_in(record) for part in parts), ()):
                     if all(part.is_in(record) for part in wanted[place]):
                         found[place].append(record)
     return found
@@ -69,7 +78,7 @@ def _batches(wanted: Sequence[KeyValues], places: Sequence[int]) -> Iterator[lis
     batch: list[int] = []
     characters = 0
     for place in places:
-        length = sum(len(str(part.value)) + 1 for part in wanted[place])
+        length = sum(len(quote(str(part.value))) + 1 for part in wanted[place])
         if batch and (len(batch) == BATCH or characters + length > _MOST_CHARACTERS):
             yield batch
             batch, characters = [], 0
@@ -150,4 +159,6 @@ def _instant(value: Any) -> datetime:
 
 def _wire(part: KeyPart) -> str:
     value = part.value
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(value, "f") if isinstance(value, Decimal) else str(value).strip()
