@@ -49,7 +49,8 @@ def coerced(attribute: Attribute, value: Any, zone: ZoneInfo, complaint: str | N
     """
     if isinstance(value, dict | list):
         raise Invalid(f"{label(attribute.name)} is invalid")
-    if attribute.base in ("string", "text"):
+    is_word = attribute.base == "integer" and not all(word.isdecimal() for word in attribute.allowed)
+    if attribute.base in ("string", "text") or is_word:
         return _text(attribute, value, complaint)
     if attribute.base == "integer":
         return int(_leading(_WHOLE, value))

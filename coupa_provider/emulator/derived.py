@@ -9,10 +9,11 @@ from coupa_provider.emulator.rules import SUPPLIER_PARTS
 from coupa_provider.emulator.store import Record, Store
 
 
-def derive(record: Record, type_name: str, store: Store, zone: ZoneInfo) -> None:
+def derive(record: Record, before: Record | None, type_name: str, store: Store, zone: ZoneInfo) -> None:
     """Set what follows from the other attributes.
 
     :param record: the record; changed.
+    :param before: as it was; None for a new one.
     :param type_name: its type.
     :param store: where referred records are.
     :param zone: zone of the company.
@@ -28,12 +29,17 @@ def derive(record: Record, type_name: str, store: Store, zone: ZoneInfo) -> None
         record["rate-date"] = floored_to_day(record["rate-date"], zone)
     elif type_name == "InvoiceHeader":
         record["line-count"] = len(record.get("invoice-lines") or ())
-    elif type_name == "LookupValue" and record.get("external-ref-num"):
+    elif type_name == "LookupValue" and record.get("external-ref-num") and _is_moved(record, before):
         # How codes are made is not documented: the numbers on the way from the top of the tree.
         parent = record.get("parent")
         above = store.record("lookup_values", parent["id"]) if isinstance(parent, dict) else None
         parts = (above and above.get("external-ref-code"), record["external-ref-num"])
         record["external-ref-code"] = "-".join(part for part in parts if part)
+
+
+def _is_moved(record: Record, before: Record | None) -> bool:
+    names = ("external-ref-num", "parent")
+    return before is None or any(record.get(name) != before.get(name) for name in names)
 
 
 def set_defaults(record: Record, type_name: str) -> None:

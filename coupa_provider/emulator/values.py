@@ -61,7 +61,7 @@ class Values:
         :param is_new: it is being made.
         """
         for name, value in payload.items():
-            if name in _NEVER_WRITTEN:
+            if name in _NEVER_WRITTEN or self._is_repeated(type_name, name, payload):
                 continue
             try:
                 self._take(record, type_name, name, value, is_new)
@@ -74,16 +74,20 @@ class Values:
                 if is_true(payload.get(order)):
                     record["status"] = status
 
+    @staticmethod
+    def _is_repeated(type_name: str, name: str, payload: Record) -> bool:
+        """The id of a reference that the payload holds as well, as answers do; the reference counts."""
+        return name.removesuffix("-id") in payload and _reference_of_id(type_name, name) is not None
+
     def _take(self, record: Record, type_name: str, name: str, value: Any, is_new: bool) -> None:
         attributes = written_attributes(type_name)
-        # supplier-id is the id of supplier, also where both are documented.
-        reference = attributes.get(name.removesuffix("-id")) if name.endswith("-id") else None
+        reference = _reference_of_id(type_name, name)
         attribute = attributes.get(name)
         if name == CUSTOM_FIELDS:
             if isinstance(value, dict):
                 kept = value if self._null_clears else {n: v for n, v in value.items() if v is not None}
                 record[name] = {**(record.get(name) or {}), **kept}
-        elif reference is not None and reference.base == "reference" and reference.writable:
+        elif reference is not None:
             self._set(record, type_name, reference, None if value is None else {"id": value}, is_new)
         elif attribute is not None:
             if attribute.writable:
@@ -98,6 +102,8 @@ class Values:
 
     def _set(self, record: Record, type_name: str, attribute: Attribute, value: Any, is_new: bool) -> None:
         name = attribute.name
+        if not is_new and name in record and record[name] == value:
+            return  # what an answer showed can be sent back, whatever has become of it
         if value is None:
             if is_new or self._null_clears:
                 self._keep(record, attribute, [] if attribute.base == "list" else None)
@@ -235,6 +241,16 @@ class Values:
         blank["id"] = self._store.new_id(home) if home else self._new_line_id()
         blank["created-at"] = blank["updated-at"] = self._now
         return blank
+
+
+def _reference_of_id(type_name: str, name: str) -> Attribute | None:
+    """Return the reference whose id an attribute is: ``supplier`` for ``supplier-id``, documented or not."""
+    attributes = written_attributes(type_name)
+    reference = attributes.get(name.removesuffix("-id")) if name.endswith("-id") else None
+    if reference is None or reference.base != "reference" or not reference.writable:
+        return None
+    own = attributes.get(name)
+    return reference if own is None or (own.writable and reference.readable) else None
 
 
 def _is_deleted(entry: Any) -> bool:

@@ -63,7 +63,7 @@ class Writer:
         record.update(INITIAL.get(path, {}))
         self._first_values(record)
         self._values.apply(record, self._resource.type, payload, is_new=True)
-        derive(record, self._resource.type, self._store, self._zone)
+        derive(record, None, self._resource.type, self._store, self._zone)
         self._validate(record, None)
         record["id"] = self._store.new_id(path)
         set_defaults(record, self._resource.type)
@@ -109,7 +109,7 @@ class Writer:
         if self._resource.type == "Address" and record.get("active") is False:
             self._values.errors.append("Address is inactive and cannot be updated")
         self._values.apply(record, self._resource.type, payload, is_new=False)
-        derive(record, self._resource.type, self._store, self._zone)
+        derive(record, before, self._resource.type, self._store, self._zone)
         self._validate(record, before)
         if record != before:
             self._new_order_version(record, before)
@@ -176,9 +176,10 @@ class Writer:
             record["active"] = True
         first = self._store.first_id("users")
         creator = self._store.record("users", first) if first is not None else None
+        shown = self._values.references.shown("User", creator) if creator else None
         for name in ("created-by", "updated-by"):
             if name in attributes:
-                record[name] = self._values.references.shown("User", creator) if creator else None
+                record[name] = shown
 
     def _validate(self, record: Record, before: Record | None) -> None:
         """Refuse what is wrong; of a change only what it makes wrong, as records loaded by a test may be."""
