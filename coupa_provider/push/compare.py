@@ -16,8 +16,17 @@ from coupa_provider.client.conditions import parse_instant
 from coupa_provider.resources import Attribute, attributes_of_type
 
 #: Endings of lists that hold lines of their record; an entry without an id is a new one (article 0239).
-_LINES = ("-lines", "-allocations", "payments", "addresses", "contacts", "-emails", "-registrations", "-sites")
-_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+_LINES = (
+    "-lines",
+    "-allocations",
+    "payments",
+    "addresses",
+    "contacts",
+    "-emails",
+    "-registrations",
+    "-sites",
+)
+_YES, _NO = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
 
 def differences(
@@ -78,29 +87,36 @@ def _same(sent: Any, shown: Any, attribute: Attribute | None) -> bool:
 
 def _same_list(sent: Sequence[Any], shown: Sequence[Any], attribute: Attribute | None) -> bool:
     """Lists of references are the same in any order; of lines, those that are named by id are compared."""
-    held = {str(entry["id"]): entry for entry in shown if isinstance(entry, Mapping) and "id" in entry}
     below = attributes_of_type(attribute.target) if attribute and attribute.target else {}
-    for entry in sent:
-        if not isinstance(entry, Mapping):
-            if entry not in shown:
-                return False
-        elif any(name.startswith("_") for name in entry):
+    left = list(shown)
+    # Those that say most come first: what says little may be like several.
+    for entry in sorted(sent, key=lambda entry: -len(entry) if isinstance(entry, Mapping) else 0):
+        like = next((one for one in left if _same_entry(entry, one, below)), ...)
+        if like is ...:
             return False
-        elif entry.get("id") is not None:
-            if str(entry["id"]) not in held or differences(entry, held[str(entry["id"])], below):
-                return False
-        elif not any(isinstance(one, Mapping) and not differences(entry, one, below) for one in shown):
-            return False
-    # A line without an id would be added, though one like it is there.
+        left.remove(like)
+    # Of lines the others stay; a line without an id would be added, though one like it is there.
+    is_lines = attribute is not None and attribute.name.endswith(_LINES)
     named = all(isinstance(entry, Mapping) and entry.get("id") is not None for entry in sent)
-    return named or len(sent) == len(shown)
+    return not left or (is_lines and named)
+
+
+def _same_entry(sent: Any, shown: Any, below: Mapping[str, Attribute]) -> bool:
+    if not isinstance(sent, Mapping):
+        return bool(sent == shown)
+    if any(name.startswith("_") for name in sent) or not isinstance(shown, Mapping):
+        return False
+    if sent.get("id") is not None and str(sent["id"]) != str(shown.get("id")):
+        return False
+    return not differences(sent, shown, below)
 
 
 def _same_value(sent: Any, shown: Any, base: str) -> bool:
     if isinstance(sent, bool) or isinstance(shown, bool) or base == "boolean":
         words = (str(sent).strip().lower(), str(shown).strip().lower())
         return words[0] == words[1] or all(w in _YES for w in words) or all(w in _NO for w in words)
-    if base in ("integer", "decimal", "float") or isinstance(sent, int | float | Decimal):
+    is_number = isinstance(sent, int | float | Decimal) and base not in ("string", "text")
+    if base in ("integer", "decimal", "float") or is_number:
         try:
             return Decimal(str(sent)) == Decimal(str(shown))
         except InvalidOperation:

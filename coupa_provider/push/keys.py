@@ -17,21 +17,12 @@ from coupa_provider.client.conditions import parse_instant
 from coupa_provider.push.errors import PushError
 from coupa_provider.resources import find_resource
 
-
 #: By these a reference is found, if it is not by its id. What else it shows, such as a status, others share.
 _IDENTIFYING = frozenset(
     (
-        "number",
-        "code",
-        "login",
-        "name",
-        "email",
-        "item-number",
-        "po-number",
-        "invoice-number",
-        "location-code",
+        *("number", "code", "login", "name", "email", "employee-number", "item-number", "po-number"),
+        *("invoice-number", "location-code", "external-ref-num", "external-ref-code"),
     )
-    + ("employee-number", "external-ref-num", "external-ref-code")
 )
 #: Beyond, a look-up has no room for it, and no documented key has as many.
 _LONGEST = 500

@@ -1,7 +1,8 @@
 """From a row to a record that can be sent: names and values checked by what the documents say. Pure.
 
 What is wrong here would not be noticed there: Coupa ignores attributes that it does not know, and reads
-``"12a"`` as 12 (success portal playbook). What Coupa itself refuses with a message is left to Coupa.
+``"12a"`` as 12 (success portal playbook). What Coupa itself refuses with a message is left to Coupa. So are the names
+of attributes below a record's own, of which the documents leave many out.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
-
-import msgspec
+from uuid import UUID
 
 from coupa_provider.client.conditions import parse_instant
+from coupa_provider.extract.schema import EXTRA
 from coupa_provider.push.errors import PushError
+from coupa_provider.push.exact_json import read_json
 from coupa_provider.resources import Attribute, attributes_of_type, find_resource
 
 #: Columns that rejected rows are given, and that are passed over when these come back.
@@ -27,9 +29,27 @@ CUSTOM_FIELDS = "custom-fields"
 _STAMPS = frozenset(("created-at", "updated-at", "created-by", "updated-by"))
 #: Orders to Coupa that stand beside attributes (article 0239).
 _ORDERS = ("_cancel", "_close")
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_SLASHED = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
-_json = msgspec.json.Decoder(float_hook=Decimal)
+_MESSAGES = {
+    LINE: "the row still holds the line that could not be read: mend it and take its place",
+    EXTRA: f"{EXTRA} holds attributes that have no column in the extract. Extract NDJSON, or leave the column out",
+}
+_WORDS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
+}
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_MOST_DIGITS = 38
+_DAY_OR_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?")
+#: Floats are exact to here; beyond, two whole numbers share one.
+_EXACT_TO = 2**53
+_LARGEST = 2**63
+#: What databases and spreadsheets write where they have no value.
+_NO_VALUES = frozenset(
+    ("\\N", "NULL", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!")
+)
+_SHORTENED = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]{2}")
+_SENDABLE = (str, bool, int, float, Decimal, date, time, UUID)
 
 
 class InvalidRowError(ValueError):
@@ -77,9 +97,14 @@ class RecordReader:
         """Look at the columns of a file before its first row is read.
 
         :param columns: names as the file spells them.
-        :raises PushError: one of them is no attribute, so that every row would be wrong.
+        :raises PushError: one of them is no attribute, or two are the same, so that every row would be wrong.
         """
-        wrong = [problem for name in columns if (problem := self._unknown(self._place(name)[0]))]
+        wrong = [problem for name in columns if (problem := self._unknown(name, columns))]
+        places: dict[Any, str] = {}
+        for name in columns:
+            first = places.setdefault(self._place(name), name)
+            if first != name:
+                wrong.append(f"{first!r} and {name!r} are the same attribute")
         if wrong:
             raise PushError(
                 f"{'; '.join(wrong)}. Rename or leave out the column, or name it in undocumented if this instance has it"
@@ -89,27 +114,31 @@ class RecordReader:
         """Return the record of a row: dashed names, nested references, values as JSON or ``Decimal`` or dates.
 
         :param values: attributes by name: dashed or underscored, parts of references behind a dot.
-        :raises InvalidRowError: a name or value is wrong.
+        :raises InvalidRowError: a name or value is wrong, or there is no value at all.
         """
         record: dict[str, Any] = {}
         errors: list[str] = []
+        seen: dict[Any, str] = {}
         for spelled, value in values.items():
             if spelled in _NOTES:
                 continue
-            if spelled == LINE:
-                errors.append(
-                    "the row still holds the line that could not be read: mend it and take its place"
-                )
+            if spelled in _MESSAGES:
+                if not _is_empty(value):
+                    errors.append(_MESSAGES[spelled])
                 continue
-            name, below = self._place(spelled)
-            if problem := self._unknown(name):
+            name, below = place = self._place(spelled)
+            if problem := self._unknown(spelled, values):
                 errors.append(problem)
-            elif name in _STAMPS:
+            elif name in _STAMPS or self._is_companion(name, values):
                 continue
-            elif value is not None and value != "":
+            elif seen.setdefault(place, spelled) != spelled:
+                errors.append(f"{seen[place]!r} and {spelled!r} are the same attribute")
+            elif not _is_empty(value):
                 self._take(record, errors, name, below, value)
-            elif self._clears and not below:
-                record.setdefault(name, None)
+            elif self._clears:
+                self._clear(record, name, below)
+        if not errors and all(value is None for value in record.values()):
+            errors.append("the row holds no value")
         if errors:
             raise InvalidRowError(errors)
         return record
@@ -134,12 +163,31 @@ class RecordReader:
             return reference.name, ("id",)
         return name, below
 
-    def _unknown(self, name: str) -> str | None:
-        known = {*self.attributes, *self._undocumented, *_STAMPS, *_NOTES, LINE, "id", CUSTOM_FIELDS}
-        if not self.attributes or name in known or name in _ORDERS:
+    def _unknown(self, spelled: str, beside: Collection[str]) -> str | None:
+        name, below = self._place(spelled)
+        is_free = name == CUSTOM_FIELDS and all(below)
+        if not is_free and not all(_NAME.fullmatch(part) for part in (name, *below)):
+            dotted = str(spelled).replace("][", ".").replace("[", ".").rstrip("]")
+            return f"{spelled!r} is no name of an attribute" + (
+                f" (did you mean {dotted!r}?)" if dotted != spelled else ""
+            )
+        known = {*self.attributes, *self._undocumented, *_STAMPS, *_NOTES, *_MESSAGES, "id", CUSTOM_FIELDS}
+        if not self.attributes or name in known or name in _ORDERS or self._is_companion(name, beside):
             return None
         near = difflib.get_close_matches(name, sorted(known), n=1)
         return f"unknown attribute {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+    def _is_companion(self, name: str, beside: Collection[str]) -> bool:
+        """An extract has ``rate_date_day`` beside ``rate_date``, which says the same."""
+        dated = name.removesuffix("-day")
+        attribute = self.attributes.get(dated)
+        return (
+            dated != name
+            and name not in self.attributes
+            and attribute is not None
+            and attribute.base == "datetime"
+            and any(self._place(spelled) == (dated, ()) for spelled in beside)
+        )
 
     def _is_writable(self, name: str) -> bool:
         attribute = self.attributes.get(name)
@@ -149,20 +197,37 @@ class RecordReader:
         self, record: dict[str, Any], errors: list[str], name: str, below: Sequence[str], value: Any
     ) -> None:
         attribute = self.attributes.get(name)
+        if name in self._key and isinstance(value, str):
+            value = value.strip()  # as the columns of fixed width in databases are padded
         try:
-            if below:
-                place = record.setdefault(name, {})
-                for step in below[:-1]:
-                    place = place.setdefault(step, {})
-                place[below[-1]] = value
-            else:
-                taken = _value(name, value, attribute)
-                held = record.get(name)
+            if not below:
+                taken, held = _value(name, value, attribute), record.get(name)
                 record[name] = (
                     {**taken, **held} if isinstance(held, dict) and isinstance(taken, dict) else taken
                 )
-        except (ValueError, TypeError, AttributeError) as error:
-            errors.append(f"{name}: {error}")
+                return
+            if record.get(name) is None:
+                record[name] = {}
+            place, path = record[name], name
+            for step in below[:-1]:
+                attribute, path = _below(attribute, step), step
+                place = place.setdefault(step, {})
+                if not isinstance(place, dict):
+                    raise ValueError(f"{path} is a value, so it has no parts")
+            if not isinstance(place, dict):
+                raise ValueError("it is no object, so it has no parts")
+            last = below[-1]
+            place[last] = value if name == CUSTOM_FIELDS else _part(last, value, _below(attribute, last))
+        except (ValueError, TypeError) as error:
+            errors.append(f"{'.'.join((name, *below))}: {error}")
+
+    def _clear(self, record: dict[str, Any], name: str, below: Sequence[str]) -> None:
+        if name == CUSTOM_FIELDS and len(below) == 1:
+            fields = record.setdefault(name, {})
+            if isinstance(fields, dict):
+                fields.setdefault(below[0], None)
+        else:
+            record.setdefault(name, None)
 
 
 def _split(spelled: str) -> tuple[str, tuple[str, ...]]:
@@ -172,75 +237,128 @@ def _split(spelled: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(below) if name == CUSTOM_FIELDS else tuple(part.replace("_", "-") for part in below)
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _below(attribute: Attribute | None, name: str) -> Attribute | None:
+    return attributes_of_type(attribute.target).get(name) if attribute and attribute.target else None
+
+
 def _value(name: str, value: Any, attribute: Attribute | None) -> Any:
-    base = "id" if name == "id" else attribute.base if attribute else ""
+    """The value of a record's own attribute; of an object or list also its JSON text, as files with columns hold it."""
+    base = attribute.base if attribute else ""
     if name == CUSTOM_FIELDS or base in ("reference", "list"):
+        if isinstance(value, str):
+            try:
+                value = read_json(value)
+            except ValueError as error:
+                raise ValueError(
+                    f'the text is no JSON ({error}). Write {{"id": 7}}, or name a part of it in the column, such as '
+                    "supplier.number"
+                ) from None
+        if name == CUSTOM_FIELDS or base == "reference":
+            if not isinstance(value, Mapping):
+                raise ValueError('an object is needed, such as {"id": 7}')
+        elif not isinstance(value, Mapping | list):
+            raise ValueError('a list of objects is needed, such as [{"id": 7}]')
+    return _part(name, value, attribute)
+
+
+def _part(name: str, value: Any, attribute: Attribute | None) -> Any:
+    """A value at any depth."""
+    base = attribute.base if attribute else ""
+    if name == CUSTOM_FIELDS:
+        return dict(value) if isinstance(value, Mapping) else value  # names and values are the customer's
+    if isinstance(value, Mapping | list):
+        if base not in ("", "unknown", "reference", "list"):
+            raise ValueError(f"an object or list cannot be a {base}")
         return _nested(value, attribute)
-    if isinstance(value, Mapping | list) and base not in ("", "unknown"):
-        raise ValueError(f"an object or list cannot be a {base}")
-    if base in ("integer", "id"):
+    return value if _is_empty(value) else _scalar(value, "integer" if name == "id" else base)
+
+
+def _nested(value: Any, attribute: Attribute | None) -> Any:
+    if isinstance(value, list):
+        return [
+            _nested(one, attribute) if isinstance(one, Mapping | list) else _scalar(one, "") for one in value
+        ]
+    shaped: dict[str, Any] = {}
+    for spelled, part in value.items():
+        name = str(spelled) if str(spelled).startswith("_") else str(spelled).replace("_", "-")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{spelled!r} is no name of an attribute")
+        if name in shaped:
+            raise ValueError(f"{name!r} is there twice, once with _")
+        try:
+            shaped[name] = _part(name, part, _below(attribute, name))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return shaped
+
+
+def _scalar(value: Any, base: str) -> Any:
+    if value is not None and not isinstance(value, _SENDABLE):
+        raise ValueError(f"a {type(value).__name__} cannot be sent")
+    if base == "integer":
         return _whole(value)
     if base in ("decimal", "float"):
         return _number(value)
     if base == "boolean":
         return _truth(value)
-    if base in ("datetime", "date"):
+    if base in ("datetime", "date") or isinstance(value, datetime):
         return _time(value)
-    if isinstance(value, float) and value.is_integer() and base in ("string", "text"):
-        return str(int(value))  # pandas makes floats of whole numbers beside gaps
-    if isinstance(value, datetime):
-        return _time(value)
+    if isinstance(value, bool):
+        return value
+    if base in ("string", "text"):
+        return _text(value)
+    if isinstance(value, int | float | Decimal):
+        number = _number(value)
+        return value if abs(number) < _LARGEST else number
     return value
 
 
-def _nested(value: Any, attribute: Attribute | None) -> Any:
-    """An object or list, or its JSON text, as files with columns hold it; keys are dashed where documented."""
-    if isinstance(value, str):
-        try:
-            value = _json.decode(value)
-        except msgspec.DecodeError:
-            raise ValueError(
-                'the text is no JSON. Write {"id": 7}, or name a part of it in the column, such as supplier.number'
-            ) from None
-    if not isinstance(value, Mapping | list):
-        raise ValueError("an object or a list is needed")
-    return _dashed(value, attribute.target if attribute else None)
-
-
-def _dashed(value: Any, type_name: str | None) -> Any:
-    if isinstance(value, Mapping):
-        below = attributes_of_type(type_name) if type_name else {}
-        shaped = {}
-        for spelled, part in value.items():
-            name = (
-                str(spelled)
-                if str(spelled).startswith("_") or type_name is None
-                else str(spelled).replace("_", "-")
-            )
-            attribute = below.get(name)
-            shaped[name] = _dashed(part, attribute.target if attribute else None)
-        return shaped
-    if isinstance(value, list):
-        return [_dashed(part, type_name) for part in value]
-    return _time(value) if isinstance(value, datetime) else value
+def _text(value: Any) -> Any:
+    if isinstance(value, int | float | Decimal):
+        number = _number(value)
+        # pandas makes floats of whole numbers beside gaps
+        is_whole = number == number.to_integral_value() and (
+            isinstance(value, float) or str(value).endswith(".0")
+        )
+        return format(number.to_integral_value() if is_whole else number, "f")
+    if value in _NO_VALUES:
+        raise ValueError(f"{value!r} stands for no value. Leave it empty")
+    if isinstance(value, str) and _SHORTENED.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is a number that a spreadsheet has shortened. Export it as text")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("it holds a character NUL")
+    return value
 
 
 def _whole(value: Any) -> int:
     number = _number(value)
-    if number != int(number):
+    if number != number.to_integral_value():
         raise ValueError(f"{value!r} is no whole number")
+    if abs(number) >= _LARGEST:
+        raise ValueError(f"{value!r} is too large a number")
     return int(number)
 
 
 def _number(value: Any) -> Decimal:
-    try:
-        if isinstance(value, bool):
-            raise InvalidOperation
-        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
-    except InvalidOperation:
-        raise ValueError(f"{value!r} is no number such as 1234.56") from None
+    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
+        raise ValueError(f"{value!r} is no number such as 1234.56")
+    if not isinstance(value, str | int | float | Decimal):
+        raise ValueError(f"a {type(value).__name__} is no number")
+    number = Decimal(
+        value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else value
+    )
     if not number.is_finite():
         raise ValueError(f"{value!r} is no number that can be sent")
+    if number and not -_MOST_DIGITS <= number.adjusted() <= _MOST_DIGITS:
+        raise ValueError(f"it is no number that Coupa can hold: more than {_MOST_DIGITS} digits")
+    if isinstance(value, float) and abs(value) > _EXACT_TO:
+        raise ValueError(
+            f"{value!r} is a float so large that it has lost digits. Write it as text or whole number"
+        )
     return number
 
 
@@ -261,9 +379,8 @@ def _time(value: Any) -> Any:
     if isinstance(value, date):
         return value
     text = str(value).strip()
-    if _SLASHED.fullmatch(text):
-        return text  # as in article 0213
-    if parse_instant(text) is None:
+    if not _DAY_OR_TIME.fullmatch(text) or parse_instant(text) is None:
+        # 9/12/2019, which article 0213 shows, is a day in September to some and in December to others.
         raise ValueError(f"{text!r} is no date such as 2026-11-24, and no time such as 2026-11-24T08:00:00Z")
     if len(text) > len("2026-11-24") and datetime.fromisoformat(text).utcoffset() is None:
         raise ValueError(f"{text!r} has no time zone. Add one, such as a final Z, or give the day alone")

@@ -15,7 +15,7 @@ from coupa_provider.push.record import ERRORS, LINE, ROW
 from coupa_provider.push.segments import write_whole
 from coupa_provider.push.source import Row, Source
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def write_rejected(folder: Destination, ledger: Ledger, source: Source) -> str | None:
@@ -55,7 +55,9 @@ def _ndjson_line(row: Row, one: Settled) -> bytes:
     if isinstance(row.raw, bytes) and row.values and ROW not in row.values:
         # As it stood: what is not touched shall come back unchanged.
         return _encoder.encode(notes)[:-1] + b"," + row.raw[1:] + b"\n"
-    return _encoder.encode({**row.values, **notes}) + b"\n"
+    # JSON knows no NaN, and null would say something else.
+    values = {name: str(value) if value != value else value for name, value in row.values.items()}
+    return _encoder.encode({**values, **notes}) + b"\n"
 
 
 def _csv_lines(header: list[str], pairs: Iterable[tuple[Row, Settled]]) -> Iterator[bytes]:

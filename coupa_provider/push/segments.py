@@ -41,9 +41,11 @@ class Segments:
                 yield from readers.map(fs.cat_file, segments[start : start + _READERS * 4])
 
     def clear(self) -> None:
-        """Remove all notes, after what they tell stands elsewhere."""
-        if segments := self._paths():
-            self.folder.fs.rm(segments)
+        """Remove all notes, after what they tell stands elsewhere; the last goes last, since it may end the others."""
+        segments = self._paths()
+        for some in (segments[:-1], segments[-1:]):
+            if some:
+                self.folder.fs.rm(some)
 
     def _paths(self) -> list[str]:
         fs = self.folder.fs
@@ -52,7 +54,8 @@ class Segments:
             paths = [str(path) for path in fs.ls(self.folder.root, detail=False)]
         except FileNotFoundError:
             return []
-        return sorted(path for path in paths if _SEGMENT.fullmatch(path.rpartition("/")[2]))
+        found = [(match, path) for path in paths if (match := _SEGMENT.fullmatch(path.rpartition("/")[2]))]
+        return [path for _, path in sorted(found, key=lambda one: (int(one[0][1]), one[1]))]
 
     def append(self, text: bytes) -> None:
         """Keep a note. When this returns, it outlives the process.
@@ -62,7 +65,7 @@ class Segments:
         name = f"{self._next:06d}-{uuid.uuid4().hex[:8]}.ndjson"
         self._next += 1
         if isinstance(self.folder.fs, LocalFileSystem):
-            _write_to_disk(Path(self.folder.root), name, text)
+            _write_to_disk(Path(self.folder.root), name, [text])
         else:
             self.folder.fs.pipe_file(self.folder.path_of(name), text)
 
@@ -74,22 +77,21 @@ def write_whole(folder: Destination, name: str, chunks: Iterable[bytes]) -> str:
     :param name: name of the file.
     :param chunks: its content.
     """
-    is_local = isinstance(folder.fs, LocalFileSystem)
-    staged = folder.path_of(f".{name}.tmp" if is_local else name)
+    if isinstance(folder.fs, LocalFileSystem):
+        _write_to_disk(Path(folder.root), name, chunks)
+        return folder.url_of(name)
     folder.fs.makedirs(folder.root, exist_ok=True)
-    with folder.fs.open(staged, "wb") as file:
+    with folder.fs.open(folder.path_of(name), "wb") as file:
         for chunk in chunks:
             file.write(chunk)
-    if is_local:
-        folder.fs.mv(staged, folder.path_of(name))
     return folder.url_of(name)
 
 
-def _write_to_disk(folder: Path, name: str, text: bytes) -> None:
+def _write_to_disk(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     staged = folder / f".{name}.tmp"
     with staged.open("wb") as file:
-        file.write(text)
+        file.writelines(chunks)
         file.flush()
         os.fsync(file.fileno())
     staged.replace(folder / name)

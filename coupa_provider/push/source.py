@@ -1,8 +1,8 @@
 """Rows that are to become records: of files in NDJSON, CSV or Parquet, or handed over in memory.
 
 Each row has a number, by which every account of it refers to it: the line in NDJSON, the row below the header in
-CSV, the row in Parquet, the place in a list; the rows of several files are counted on. Memory holds a few rows,
-however large a file is. A row that cannot be read is a row with a problem, not the end of the file.
+CSV, the row in Parquet, the place in a list; blank ones count, and the rows of several files are counted on. Memory
+holds a few rows, however large a file is. A row that cannot be read is a row with a problem, not the end of the file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import lzma
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import chain, count
 from typing import IO, Any, Protocol
 
@@ -24,6 +26,7 @@ from fsspec.utils import infer_compression
 
 from coupa_provider.extract.manifest_reader import ManifestReader, checksum_of
 from coupa_provider.push.errors import PushError
+from coupa_provider.push.exact_json import read_json
 
 FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 
@@ -32,8 +35,18 @@ _CHUNK_BYTES = 1024 * 1024
 _PARQUET_ROWS = 1024
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
-# The digits of a number stay as they were written: a float would change them.
-_object = msgspec.json.Decoder(float_hook=Decimal)
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+#: How a damaged file shows itself, by format and compression.
+_DAMAGES = (
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    pa.ArrowException,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,8 @@ class Row:
     :param number: its number, from 1.
     :param values: attributes by name as the source spells them; None if it cannot be read.
     :param problem: why it cannot be read.
-    :param raw: the row as it stood: a line of NDJSON, the cells of CSV, else its values.
+    :param raw: the row as it stood: a line of NDJSON, the cells of CSV, or its lines where they are no cells, else
+        its values.
     """
 
     number: int
@@ -129,17 +143,15 @@ class FileSource:
                 with self._open(path) as file:
                     checksum = checksum_of(file)
                 digest.update(checksum.encode())
-                if self.file_format == "csv":
-                    self._check_csv(path)
-                elif self.file_format == "parquet":
-                    self._check_parquet(path)
-                else:
-                    self._check_ndjson(path)
+                with self._open(path) as file:
+                    self._check(file)
             except FileNotFoundError:
                 raise PushError(
                     f"There is no {self.name}. Look at the task that should have written it"
                 ) from None
-            except (EOFError, OSError, pa.ArrowInvalid) as error:
+            except (PushError, ConnectionError, TimeoutError):
+                raise
+            except _DAMAGES as error:
                 raise PushError(f"{self.name} cannot be read to its end: {error}") from error
             if self._checksums and checksum != self._checksums[place]:
                 raise PushError(
@@ -155,7 +167,7 @@ class FileSource:
         with self._open(self._paths[0]) as file:
             if self.file_format == "parquet":
                 return [str(name) for name in pq.ParquetFile(file).schema_arrow.names]
-            return self._header(file)[1]
+            return self._header(file)[2]
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows."""
@@ -173,6 +185,19 @@ class FileSource:
         opened: IO[bytes] = self._fs.open(path, "rb", compression=compression)
         return opened
 
+    def _check(self, file: IO[bytes]) -> None:
+        if self.file_format == "parquet":
+            self._check_parquet(file)
+            return
+        start = file.read(64)
+        file.seek(0)
+        if start.startswith(_UTF16) or b"\0" in start:
+            raise PushError(f"{self.name} is no UTF-8 text, perhaps UTF-16. Save it as UTF-8")
+        if self.file_format == "csv":
+            self._check_csv(file)
+        else:
+            self._check_ndjson(file, start.removeprefix(_BOM).lstrip())
+
     # Each reader yields values, problem and raw form; None for a line that is no row.
 
     def _ndjson(self, file: IO[bytes]) -> Iterator[tuple[Mapping[str, Any] | None, str | None, Any] | None]:
@@ -182,8 +207,8 @@ class FileSource:
                 yield None
                 continue
             try:
-                values = _object.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                values = read_json(raw)
+            except ValueError as error:
                 yield None, f"the line is no JSON: {error}", raw
                 continue
             if isinstance(values, dict):
@@ -191,77 +216,94 @@ class FileSource:
             else:
                 yield None, "the line is no JSON object", raw
 
-    def _check_ndjson(self, path: str) -> None:
-        with self._open(path) as file:
-            start = file.read(64).removeprefix(_BOM).lstrip()
-        if start.startswith(b"["):
+    def _check_ndjson(self, file: IO[bytes], start: bytes) -> None:
+        spread = "an array" if start.startswith(b"[") else "an object over several lines"
+        if spread == "an array" or start.partition(b"\n")[0].rstrip() == b"{":
             raise PushError(
-                f"{self.name} holds a JSON array. Write one object a line (NDJSON), so that it can be read in pieces"
+                f"{self.name} holds {spread}. Write one object a line (NDJSON), so that it can be read in pieces"
             )
+        for _ in _lines(file):
+            pass  # of bearable length
 
     def _csv(self, file: IO[bytes]) -> Iterator[tuple[Mapping[str, Any] | None, str | None, Any] | None]:
-        reader, header = self._header(file)
+        lines, reader, header = self._header(file)
         while True:
+            lines.taken.clear()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield None, f"the row is no CSV: {error}", []
+                # Never as many cells as the header: it must not be read back as a row by itself.
+                cells = ["".join(lines.taken).rstrip("\r\n"), *([""] if len(header) == 1 else [])]
+                yield None, f"the row is no CSV: {error}", cells
                 continue
             if not cells:
-                continue
-            if len(cells) != len(header):
+                yield None
+            elif len(cells) != len(header):
                 yield None, f"the row has {len(cells)} cells, the header {len(header)}", cells
             elif any(_is_broken(cell) for cell in cells):
                 yield None, "the row is not UTF-8", cells
             else:
                 yield dict(zip(header, cells, strict=True)), None, cells
 
-    def _header(self, file: IO[bytes]) -> tuple[Iterator[list[str]], list[str]]:
+    def _header(self, file: IO[bytes]) -> tuple[_Lines, _Reader, list[str]]:
         csv.field_size_limit(_LONGEST_ROW_BYTES)
         text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
         first = text.readline(_LONGEST_ROW_BYTES)
         delimiter = max(_DELIMITERS, key=first.count)
-        reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
+        lines = _Lines(chain([first], text))
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
             raise PushError(f"The header of {self.name} is no CSV: {error}") from None
         if not header:
             raise PushError(f"{self.name} is empty: there is not even a header")
-        doubles = {name for name in header if header.count(name) > 1}
-        if doubles or "" in header:
+        if any(_is_broken(name) for name in header):
+            raise PushError(f"The header of {self.name} is not UTF-8. Save the file as UTF-8")
+        if "" in header or len(set(header)) < len(header):
             raise PushError(
-                f"The header of {self.name} has empty or repeated names: {', '.join(map(repr, header))}"
+                f"The header of {self.name} has empty or repeated names: {', '.join(map(repr, header))}. Name each "
+                "column once; an index that pandas writes without a name is left out by index=False"
             )
-        return reader, header
+        return lines, reader, header
 
-    def _check_csv(self, path: str) -> None:
-        with self._open(path) as file:
-            reader, _ = self._header(file)
-            number = 0
-            while True:
-                number += 1
-                try:
-                    if next(reader, None) is None:
-                        return
-                except csv.Error as error:
-                    if "unexpected end" in str(error):
-                        raise PushError(
-                            f"{self.name}: a quote that is opened in row {number} or later is never closed, so the rows "
-                            "cannot be told apart"
-                        ) from None
+    def _check_csv(self, file: IO[bytes]) -> None:
+        lines, reader, _ = self._header(file)
+        for number in count(1):
+            lines.taken.clear()
+            before = reader.line_num
+            try:
+                if next(reader, None) is None:
+                    return
+            except csv.Error as error:
+                # Within one line a wrong quote spoils one row; over several it has swallowed others.
+                if len(lines.taken) > 1 or "unexpected end" in str(error) or "limit" in str(error):
+                    raise PushError(
+                        f"{self.name}: a quote that is opened in row {number} (line {before + 1}) is not closed as it should, "
+                        "so the rows cannot be told apart. Double the quotes within cells"
+                    ) from None
 
     def _parquet(self, file: IO[bytes]) -> Iterator[tuple[Mapping[str, Any] | None, str | None, Any] | None]:
-        for batch in pq.ParquetFile(file).iter_batches(_PARQUET_ROWS):
-            for values in batch.to_pylist():
+        parquet = pq.ParquetFile(file, buffer_size=_CHUNK_BYTES)
+        for batch in parquet.iter_batches(_PARQUET_ROWS):
+            columns = [_exact(column) for column in batch.columns]
+            for values in pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist():
                 yield values, None, values
 
-    def _check_parquet(self, path: str) -> None:
-        with self._open(path) as file:
-            for _ in pq.ParquetFile(file).iter_batches(_PARQUET_ROWS * 16):
-                pass
+    def _check_parquet(self, file: IO[bytes]) -> None:
+        schema = pq.ParquetFile(file).schema_arrow
+        if len(set(schema.names)) < len(schema.names):
+            raise PushError(f"{self.name} has columns of the same name: {', '.join(schema.names)}")
+        wrong = [f"{field.name} ({field.type})" for field in schema if not _is_sendable(field.type)]
+        if wrong:
+            raise PushError(
+                f"{self.name} has columns that have no JSON form: {', '.join(wrong)}. Write them as text, or leave them out"
+            )
+        file.seek(0)
+        for _ in self._parquet(file):
+            pass  # also dates beyond the year 9999 are found
 
 
 class RowsSource:
@@ -309,6 +351,35 @@ def _format_of(path: str) -> str:
     raise PushError(f"{path!r} does not tell its format by {', '.join(FORMATS)}. Set file_format")
 
 
+class _Lines:
+    """Lines of a text that remember which of them make the row that is read.
+
+    :param lines: the lines.
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.taken.append(line)
+        return line
+
+
+class _Reader(Protocol):
+    """What ``csv.reader`` returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
+
+
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
     rest = file.read(len(_BOM)).removeprefix(_BOM)
     while chunk := file.read(_CHUNK_BYTES):
@@ -322,3 +393,34 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def _is_broken(cell: str) -> bool:
     return not cell.isascii() and any("\ud800" <= letter <= "\udfff" for letter in cell)
+
+
+def _exact(column: pa.Array) -> pa.Array:
+    """A column as values that Python has: no nanoseconds, and floats of 32 bits with the digits that they stand for."""
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        return column.cast(pa.string()).cast(pa.float64())
+    plain = _microseconds(column.type)
+    return column if plain == column.type else column.cast(plain, safe=False)
+
+
+def _microseconds(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_microseconds(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_microseconds(kind.value_type))
+    return kind
+
+
+def _is_sendable(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return all(_is_sendable(field.type) for field in kind)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_dictionary(kind):
+        return _is_sendable(kind.value_type)
+    is_bytes = (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
+    return not (is_bytes or pa.types.is_map(kind) or pa.types.is_duration(kind) or pa.types.is_interval(kind))
