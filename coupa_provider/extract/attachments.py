@@ -34,6 +34,7 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.client.files import Received
+from coupa_provider.client.together import for_each_read, together
 from coupa_provider.extract.attachment_manifest import (
     ABSENT,
     FAILED,
@@ -57,7 +58,6 @@ from coupa_provider.extract.file_names import safe_name
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.push.segments import Segments
-from coupa_provider.push.together import together
 
 log = logging.getLogger(__name__)
 
@@ -190,24 +190,14 @@ class _Fetching:
         self._register = register
         self._reporter = reporter
         self._jobs: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]] | None] = asyncio.Queue(_LANES)
-        self._reading = asyncio.Lock()
         #: This instance answers an attachment with data about it, and ``file-url`` leads to the file.
         self._by_url = False
 
     async def run(self) -> None:
         """Settle everything that is attached."""
-        batches = self._batches()
-
-        async def look_up() -> None:
-            while True:
-                async with self._reading:
-                    batch = await asyncio.to_thread(next, batches, None)
-                if batch is None:
-                    return
-                await self._look_up(batch)
 
         async def look_up_all() -> None:
-            await together([look_up() for _ in range(_LOOKING_UP)])
+            await for_each_read(self._batches(), self._look_up, _LOOKING_UP)
             for _ in range(_LANES):
                 await self._jobs.put(None)
 

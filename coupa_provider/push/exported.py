@@ -35,13 +35,13 @@ from coupa_provider.client.errors import (
 from coupa_provider.client.query import encode_arguments
 from coupa_provider.client.retry import Failure
 from coupa_provider.client.spans import workers_for
+from coupa_provider.client.together import for_each, for_each_read
 from coupa_provider.client.walk import Walk
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.journal import Journal
-from coupa_provider.push.together import together
 from coupa_provider.resources import find_resource
 
 log = logging.getLogger(__name__)
@@ -182,22 +182,11 @@ class _Marking:
         self._call = call
         self._journal = journal
         self._reporter = reporter
-        self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         """Mark all records that have no outcome yet."""
-        batches = self._batches()
-
-        async def work() -> None:
-            while True:
-                async with self._reading:
-                    batch = await asyncio.to_thread(next, batches, None)
-                if batch is None:
-                    return
-                await self._settle(batch)
-
-        await together([work() for _ in range(_LANES)])
+        await for_each_read(self._batches(), self._settle, _LANES)
 
     def _batches(self) -> Iterator[dict[int, datetime | None]]:
         """Yield the records without an outcome, each with the ``updated-at`` it was landed with."""
@@ -279,23 +268,20 @@ class _Marking:
         :return: ids by outcome, without those in doubt, and what put the last of these in doubt.
         """
         outcomes: dict[str, list[int]] = {MARKED: [], _REFUSED: []}
-        queue = iter(ids)
         doubt: Exception | None = None
 
-        async def work() -> None:
+        async def mark(record_id: int) -> None:
             nonlocal doubt
-            for record_id in queue:
-                try:
-                    if await self._mark(record_id):
-                        outcomes[MARKED].append(record_id)
-                except CoupaValidationError as error:
-                    outcomes[_REFUSED].append(record_id)
-                    self._count_refusal(record_id, error)
-                except (CoupaOutcomeUnknownError, CoupaNotFoundError) as error:
-                    doubt = error
+            try:
+                if await self._mark(record_id):
+                    outcomes[MARKED].append(record_id)
+            except CoupaValidationError as error:
+                outcomes[_REFUSED].append(record_id)
+                self._count_refusal(record_id, error)
+            except (CoupaOutcomeUnknownError, CoupaNotFoundError) as error:
+                doubt = error
 
-        workers = workers_for(self._client.pacer.rate, self._client.latency)
-        await together([work() for _ in range(min(workers, len(ids)))])
+        await for_each(ids, mark, workers_for(self._client.pacer.rate, self._client.latency))
         return outcomes, doubt
 
     async def _mark(self, record_id: int) -> bool:

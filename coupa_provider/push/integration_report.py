@@ -27,6 +27,7 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.client.spans import workers_for
+from coupa_provider.client.together import for_each, for_each_read
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import checksum_of
 from coupa_provider.push.doubt import pause_in_doubt
@@ -37,7 +38,6 @@ from coupa_provider.push.journal import Journal
 from coupa_provider.push.keys import KeyPart, KeyValues
 from coupa_provider.push.ledger import OUTCOMES, Settled
 from coupa_provider.push.lookup import BATCH, look_up
-from coupa_provider.push.together import together
 
 log = logging.getLogger(__name__)
 
@@ -131,24 +131,14 @@ class _Work:
     refused: list[int] = field(default_factory=list)
     #: What Coupa said of the first report that it refused.
     refusal: str = ""
-    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, batches: Iterator[list[Settled]]) -> None:
         """Report all rows that have not been."""
-
-        async def work() -> None:
-            while True:
-                async with self._reading:
-                    batch = await asyncio.to_thread(next, batches, None)
-                if batch is None:
-                    return
-                self.counts.update(outcome.outcome for outcome in batch)
-                await self._settle(batch)
-
-        await together([work() for _ in range(_LANES)])
+        await for_each_read(batches, self._settle, _LANES)
 
     async def _settle(self, batch: Sequence[Settled]) -> None:
+        self.counts.update(outcome.outcome for outcome in batch)
         done = [self.journal.ids(note) for note in (_ALERTED, _RECORDED, _SETTLED)]
         left = [outcome for outcome in batch if not any(outcome.row in rows for rows in done)]
         good = [outcome for outcome in left if outcome.outcome not in BAD]
@@ -191,22 +181,19 @@ class _Work:
         """Create reports, as many at a time as the pace needs; return the rows, and what put others in doubt."""
         created: list[int] = []
         doubt: CoupaError = CoupaUnavailableError(f"Reports of run {self.reporting.run_id} were not created")
-        queue = iter(outcomes)
         target = f"{path}/create_alert" if path == ERRORS else path
 
-        async def work() -> None:
+        async def create(outcome: Settled) -> None:
             nonlocal doubt
-            for outcome in queue:
-                try:
-                    await self.client.create(target, self.reporting.body_of(outcome), fields=["id"])
-                    created.append(outcome.row)
-                except CoupaValidationError as error:
-                    self._count_refusal(outcome, error)
-                except CoupaOutcomeUnknownError as error:
-                    doubt = error
+            try:
+                await self.client.create(target, self.reporting.body_of(outcome), fields=["id"])
+                created.append(outcome.row)
+            except CoupaValidationError as error:
+                self._count_refusal(outcome, error)
+            except CoupaOutcomeUnknownError as error:
+                doubt = error
 
-        workers = workers_for(self.client.pacer.rate, self.client.latency)
-        await together([work() for _ in range(min(workers, len(outcomes)))])
+        await for_each(outcomes, create, workers_for(self.client.pacer.rate, self.client.latency))
         return created, doubt
 
     def _count_refusal(self, outcome: Settled, error: CoupaValidationError) -> None:

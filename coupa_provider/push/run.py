@@ -32,10 +32,11 @@ from coupa_provider.client.errors import (
 from coupa_provider.client.query import encode_fields
 from coupa_provider.client.retry import Failure
 from coupa_provider.client.spans import workers_for
+from coupa_provider.client.together import for_each, for_each_read
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.push.compare import differences, is_repeatable
-from coupa_provider.push.decide import CREATE, OPERATIONS, Decision, decide
+from coupa_provider.push.decide import CREATE, OPERATIONS, UPDATE, Decision, decide
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, identity, values_of
 from coupa_provider.push.ledger import CREATED, REJECTED, UNKNOWN, UPDATED, Ledger, Settled
@@ -43,7 +44,6 @@ from coupa_provider.push.lookup import BATCH, look_up
 from coupa_provider.push.record import InvalidRowError, RecordReader
 from coupa_provider.push.rejected import write_rejected
 from coupa_provider.push.source import Row, Source
-from coupa_provider.push.together import together
 
 log = logging.getLogger(__name__)
 
@@ -206,23 +206,12 @@ class _Pushing:
         self._reader = reader
         self._ledger = ledger
         self._reporter = reporter
-        self._reading = asyncio.Lock()
         self._crashes = 0
 
     async def run(self) -> None:
         """Give every row an outcome that has none yet."""
-        batches = self._batches()
-
-        async def work() -> None:
-            while True:
-                async with self._reading:
-                    batch = await asyncio.to_thread(next, batches, None)
-                if batch is None:
-                    return
-                await self._settle(batch)
-
         lanes = max(_LANES[0], min(_LANES[1], workers_for(self._client.pacer.rate, self._client.latency)))
-        await together([work() for _ in range(lanes)])
+        await for_each_read(self._batches(), self._settle, lanes)
 
     # ---- reading
 
@@ -319,18 +308,16 @@ class _Pushing:
         """Send records, note their outcomes, and return those in doubt."""
         outcomes: list[Settled] = []
         doubtful: list[_Item] = []
-        queue = iter(to_send)
 
-        async def work() -> None:
-            for item, decision in queue:
-                outcome = await self._send(item, decision)
-                if outcome is None:
-                    doubtful.append(item)
-                else:
-                    outcomes.append(outcome)
+        async def send(pair: tuple[_Item, Decision]) -> None:
+            outcome = await self._send(*pair)
+            if outcome is None:
+                doubtful.append(pair[0])
+            else:
+                outcomes.append(outcome)
 
         try:
-            await together([work() for _ in range(min(_SENDERS, len(to_send)))])
+            await for_each(to_send, send, _SENDERS)
         finally:
             # Also what was done before a failure: it need not be found out again.
             await asyncio.to_thread(self._note, outcomes)
@@ -449,7 +436,12 @@ def _checked(push: Push) -> tuple[str, ...]:
     if not key and push.operation != CREATE:
         raise PushError(
             f"{push.operation} needs a key, and the documents name no natural key of {push.resource!r}: set key, such as "
-            'key=["name"], or key=["id"]'
+            'key=["name"], or key=["id"] to update'
+        )
+    if "id" in key and push.operation != UPDATE:
+        raise PushError(
+            f"key {list(key)} finds only what is there, since Coupa gives ids itself: {push.operation} needs another key, "
+            'or operation="update"'
         )
     return key
 
