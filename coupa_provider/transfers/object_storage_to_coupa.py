@@ -88,7 +88,9 @@ class ObjectStorageToCoupaOperator(BaseOperator):
         self.undocumented = undocumented
         self.outcomes = outcomes
         self.coupa_conn_id = coupa_conn_id
-        self._pushed: tuple[Destination | None, Account] | None = None
+        self._place: Destination | None = None
+        self._columns: Mapping[str, str] | None = None
+        self._account: Account | None = None
 
     @cached_property
     def hook(self) -> CoupaHook:
@@ -109,7 +111,7 @@ class ObjectStorageToCoupaOperator(BaseOperator):
 
         self._check_arguments()
         with fail_without_retry(), closing(self.hook):
-            source, place, outcomes = self._open()
+            source, outcomes = self._open()
             self.log.info(
                 "%s: %s from %s; outcomes go to %s", self.resource, self.operation, source.name, outcomes.url
             )
@@ -121,7 +123,7 @@ class ObjectStorageToCoupaOperator(BaseOperator):
                 run=run_name(context) or "",
                 on_progress=lambda progress: self._log_progress(progress),
             )
-        self._pushed = place, account
+        self._account = account
         summary = {
             "resource": self.resource,
             "operation": self.operation,
@@ -139,29 +141,30 @@ class ObjectStorageToCoupaOperator(BaseOperator):
         self._conclude(account, summary, context)
         return summary
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
-        """Tell which file went into which resource, with the number of rows written."""
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """Tell which file went into which resource, with the number of rows written; None without an account."""
         from airflow.providers.openlineage.extractors import OperatorLineage
 
         from coupa_provider.lineage.datasets import dataset, written
         from coupa_provider.lineage.names import name_of_folder, name_of_resource
 
-        if self._pushed is None:
-            return OperatorLineage()
-        place, account = self._pushed
-        rows = account.counts["created"] + account.counts["updated"]
+        if self._account is None:
+            return None
+        rows = self._account.counts["created"] + self._account.counts["updated"]
         target = name_of_resource(self.hook.config.instance, self.resource)
         return OperatorLineage(
-            inputs=[dataset(name_of_folder(place))] if place else [], outputs=[written(target, {}, rows=rows)]
+            inputs=[dataset(name_of_folder(self._place), self._columns)] if self._place else [],
+            outputs=[written(target, {}, rows=rows)],
         )
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
         """Tell the same of a task that failed because rows were rejected: the others are in Coupa."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _open(self) -> tuple[Source, Destination | None, Destination]:
-        """Return the rows, where they are, and the folder for the account of them."""
+    def _open(self) -> tuple[Source, Destination]:
+        """Return the rows and the folder for the account of them."""
         from coupa_provider.extract.destination import MANIFEST_NAME, Destination
+        from coupa_provider.extract.errors import ExtractError
         from coupa_provider.extract.manifest_reader import ManifestReader
         from coupa_provider.object_storage import open_folder
         from coupa_provider.push.source import FileSource, RowsSource
@@ -169,17 +172,23 @@ class ObjectStorageToCoupaOperator(BaseOperator):
         outcomes = open_folder(folder_url("outcomes", self.outcomes)) if self.outcomes else None
         if self.source is None:
             assert self.rows is not None and outcomes is not None  # noqa: PT018, S101 - checked before
-            return RowsSource(self.rows), None, outcomes
+            return RowsSource(self.rows), outcomes
         url = manifest_url("source", self.source)
-        place = open_folder(url)
+        place = self._place = open_folder(url)
         if url.endswith(MANIFEST_NAME) or place.fs.exists(place.path_of(MANIFEST_NAME)):
-            return (
-                FileSource.of_extract(ManifestReader(place)),
-                place,
-                outcomes or Destination(place.fs, place.path_of("_outcomes"), place.url_of("_outcomes")),
-            )
+            try:
+                extract = ManifestReader(place)
+            except ExtractError as error:
+                raise AirflowFailException(str(error)) from error
+            if extract.manifest.kind != "records":
+                raise AirflowFailException(
+                    f"{place.manifest_url} lists {extract.manifest.kind}, not records. Give the extract of the records."
+                )
+            self._columns = extract.manifest.columns
+            within = Destination(place.fs, place.path_of("_outcomes"), place.url_of("_outcomes"))
+            return FileSource.of_extract(extract), outcomes or within
         beside = Destination(place.fs, f"{place.root}.outcomes", f"{place.url}.outcomes")
-        return FileSource(place.fs, [place.root], place.url, self.file_format), place, outcomes or beside
+        return FileSource(place.fs, [place.root], place.url, self.file_format), outcomes or beside
 
     def _check_arguments(self) -> None:
         """Check what the templates rendered to."""
@@ -240,7 +249,7 @@ class ObjectStorageToCoupaOperator(BaseOperator):
                 "; ".join(sample["errors"]),
             )
         if is_failed(counts, self.fail_on):
-            if task := context.get("ti"):
+            if self.do_xcom_push and (task := context.get("ti")):
                 task.xcom_push(key="return_value", value=dict(summary))
             mend = f" Mend {account.rejected_file} and push it." if account.rejected_file else ""
             raise AirflowFailException(
