@@ -140,6 +140,8 @@ class FileSource:
         digest = hashlib.sha256()
         for place, path in enumerate(self._paths):
             try:
+                if infer_compression(path) and not self._fs.size(path):
+                    raise EOFError("it holds nothing, not even what an empty compressed file holds")
                 with self._open(path) as file:
                     checksum = checksum_of(file)
                 digest.update(checksum.encode())
