@@ -218,9 +218,10 @@ def _scope_remedy(answer: Answer) -> str:
 def _suggestion(answer: Answer) -> str:
     """Name the resources that an unknown path resembles; empty for a path the documents know."""
     plain = answer.path.removeprefix("/api/").strip("/")
-    if find_resource(plain) or find_resource(plain.rpartition("/")[0]):
+    first = plain.split("/")[0]
+    if find_resource(plain) or find_resource(plain.rpartition("/")[0]) or find_resource(first):
         return ""
-    near = difflib.get_close_matches(plain.split("/")[0], resource_paths(), n=3)
+    near = difflib.get_close_matches(first, resource_paths(), n=3)
     return f". The documents know no resource of that name; did you mean {' or '.join(near)}?" if near else ""
 
 

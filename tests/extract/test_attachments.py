@@ -195,19 +195,19 @@ class TestWhole:
         self, coupa, client, tmp_path, destination
     ) -> None:
         coupa.configure(switches={"U26": "binary"})
-        coupa.load({"contracts": [{"id": 1}, {"id": 2}]})
+        coupa.load({"contracts": [{"id": 9001}, {"id": 9002}]})
         files = [{"id": n, "type": "file", "file-file-name": f"{n}.pdf"} for n in range(101, 161)]
         coupa.load(
-            {"contracts/1/attachments": files, "contracts/2/attachments": [{"id": 201, "type": "text"}]}
+            {"contracts/9001/attachments": files, "contracts/9002/attachments": [{"id": 201, "type": "text"}]}
         )
         place = Destination(LocalFileSystem(), f"{tmp_path}/ids", f"file://{tmp_path}/ids")
-        extract = land_ids(place, [1, 2], instance=client.config.instance, resource="contracts")
+        extract = land_ids(place, [9001, 9002], instance=client.config.instance, resource="contracts")
         manifest = fetch_attachments(client, extract, destination, ["attachments"])
         assert counted(manifest) == {"stored": 60, "text": 1}
         found = landed(destination)
         for number in range(101, 161):
             held = coupa.file("contracts/:contract_id/attachments", number)
-            assert found[1, "attachments", number] == held
+            assert found[9001, "attachments", number] == held
 
     def test_an_extract_without_records_has_a_manifest_too(self, client, tmp_path, destination) -> None:
         place = Destination(LocalFileSystem(), f"{tmp_path}/ids", f"file://{tmp_path}/ids")
@@ -332,12 +332,17 @@ class TestAgain:
         assert len([name for name in names if name.startswith("attachments-")]) == 1
 
     def test_a_new_scan_is_fetched(self, coupa, client, extract, destination, first) -> None:
+        number = coupa.ids("invoices")[4]
         client.upload(
-            "invoices/5/image_scan", io.BytesIO(b"%PDF new"), name="new.pdf", part="file", method="PUT"
+            f"invoices/{number}/image_scan",
+            io.BytesIO(b"%PDF new"),
+            name="new.pdf",
+            part="file",
+            method="PUT",
         )
         fetch_attachments(client, extract, destination, KINDS)
         assert landed(destination) == truth(coupa)
-        assert landed(destination)[5, "image_scan", 0] == b"%PDF new"
+        assert landed(destination)[number, "image_scan", 0] == b"%PDF new"
         assert self.files_asked(coupa) == 1
 
     @pytest.mark.parametrize("harm", ["gone", "cut"])
