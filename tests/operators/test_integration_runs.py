@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -298,3 +301,29 @@ def test_importing_them_is_quick():
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("heading", "operator"),
+    [
+        ("The start", CoupaStartIntegrationRunOperator),
+        ("The report", CoupaReportOutcomesOperator),
+        ("The end", CoupaEndIntegrationRunOperator),
+    ],
+)
+def test_the_page_describes_their_arguments(heading, operator):
+    page = (Path(__file__).parents[2] / "docs" / "integration-runs.md").read_text()
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    told = {
+        name: (default.strip().strip("`"), templated == "yes")
+        for name, default, templated in re.findall(r"^\| `(\w+)` \| ([^|]+) \| (yes|no) \|", section, re.M)
+    }
+    own = {
+        name: (
+            "required" if it.default is inspect.Parameter.empty else repr(it.default).replace("'", '"'),
+            name in operator.template_fields,
+        )
+        for name, it in inspect.signature(operator.__init__).parameters.items()
+        if name not in ("self", "kwargs")
+    }
+    assert told == own
