@@ -91,7 +91,9 @@ class RecordReader:
         self._resource = resource
         self._key = frozenset(key)
         self._clears = empty == "clear"
-        self._undocumented = frozenset(name.replace("_", "-") for name in undocumented)
+        own = (name.replace("_", "-") for name in undocumented)
+        beside = (*_STAMPS, *_NOTES, *_MESSAGES, *_ORDERS, "id", CUSTOM_FIELDS)
+        self._known = frozenset((*self.attributes, *own, *beside))
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Look at the columns of a file before its first row is read.
@@ -171,10 +173,12 @@ class RecordReader:
             return f"{spelled!r} is no name of an attribute" + (
                 f" (did you mean {dotted!r}?)" if dotted != spelled else ""
             )
-        known = {*self.attributes, *self._undocumented, *_STAMPS, *_NOTES, *_MESSAGES, "id", CUSTOM_FIELDS}
-        if not self.attributes or name in known or name in _ORDERS or self._is_companion(name, beside):
+        attribute = self.attributes.get(name)
+        if below and attribute and attribute.base not in ("reference", "unknown"):
+            return f"{spelled!r}: {name} is a {attribute.base}, so it has no parts"
+        if not self.attributes or name in self._known or self._is_companion(name, beside):
             return None
-        near = difflib.get_close_matches(name, sorted(known), n=1)
+        near = difflib.get_close_matches(name, sorted(self._known), n=1)
         return f"unknown attribute {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
     def _is_companion(self, name: str, beside: Collection[str]) -> bool:
@@ -202,21 +206,19 @@ class RecordReader:
         try:
             if not below:
                 taken, held = _value(name, value, attribute), record.get(name)
-                record[name] = (
-                    {**taken, **held} if isinstance(held, dict) and isinstance(taken, dict) else taken
-                )
+                record[name] = _joined(taken, held) if isinstance(held, dict) else taken
                 return
             if record.get(name) is None:
                 record[name] = {}
-            place, path = record[name], name
+            place = record[name]
             for step in below[:-1]:
-                attribute, path = _below(attribute, step), step
+                attribute = _below(attribute, step)
                 place = place.setdefault(step, {})
                 if not isinstance(place, dict):
-                    raise ValueError(f"{path} is a value, so it has no parts")
-            if not isinstance(place, dict):
-                raise ValueError("it is no object, so it has no parts")
+                    raise ValueError(f"{step} is given as a value and in parts")
             last = below[-1]
+            if last in place:
+                raise ValueError("it is given twice")
             place[last] = value if name == CUSTOM_FIELDS else _part(last, value, _below(attribute, last))
         except (ValueError, TypeError) as error:
             errors.append(f"{'.'.join((name, *below))}: {error}")
@@ -239,6 +241,12 @@ def _split(spelled: str) -> tuple[str, tuple[str, ...]]:
 
 def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _joined(taken: Any, held: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(taken, Mapping) or taken.keys() & held.keys():
+        raise ValueError("it is given twice, as a whole and in parts")
+    return {**taken, **held}
 
 
 def _below(attribute: Attribute | None, name: str) -> Attribute | None:
