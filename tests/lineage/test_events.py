@@ -19,6 +19,7 @@ DAG_FILE = Path(__file__).parent / "dags" / "lineage.py"
 CLIENT_SECRET = "canary-client-secret-5d20"
 WRONG_SECRET = "canary-wrong-secret-08fe"
 INVOICES, SUPPLIERS = 120, 1100
+FAILING = ("refused", "push_some")
 
 
 class Events:
@@ -90,6 +91,11 @@ def events(postgresql, warehouse, coupa, folder, tmp_path_factory):
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(told / "event")}),
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "tests",
     }
+    lake = folder / "lake"
+    lake.mkdir()
+    (lake / "departments.csv").write_text("name,active\nDyes,true\nWaxes,true\n")
+    rows = [{"name": "Salts"}, {"name": "Oils", "active": "perhaps"}]
+    (lake / "some.ndjson").write_text("\n".join(map(json.dumps, rows)))
     home = tmp_path_factory.mktemp("lineage-airflow")
     with running_airflow(postgresql.fresh_database(), home, settings) as airflow:
         for name, secret in (("coupa_default", CLIENT_SECRET), ("coupa_refused", WRONG_SECRET)):
@@ -109,9 +115,9 @@ def events(postgresql, warehouse, coupa, folder, tmp_path_factory):
         airflow.add_dags(DAG_FILE, "lineage")
         run = airflow.run("lineage", {"lake": f"file://{folder}/lake"}, timeout=240)
         states = {task.task_id: task.state for task in run.tasks}
-        failed = [name for name, state in states.items() if state != "success" and name != "refused"]
+        failed = [name for name, state in states.items() if state != "success" and name not in FAILING]
         assert failed == [], [airflow.log(run, name) for name in failed][:1]
-        assert states["refused"] == "failed"
+        assert [states[name] for name in FAILING] == ["failed"] * len(FAILING)
     return Events(told)
 
 
@@ -204,6 +210,27 @@ def test_partitions_become_one_extract(events, folder):
     parts = [statistics(event["outputs"][0]) for event in mapped]
     assert statistics(whole) == tuple(map(sum, zip(*parts, strict=True)))
     assert statistics(whole)[0] == SUPPLIERS
+
+
+@pytest.mark.parametrize(
+    ("task_id", "state", "file", "rows"),
+    [("push", "COMPLETE", "departments.csv", 2), ("push_some", "FAIL", "some.ndjson", 1)],
+)
+def test_a_push_leads_from_the_file_to_the_resource(events, coupa, folder, task_id, state, file, rows):
+    """Also if it fails for rows that were rejected: the others are in Coupa."""
+    inputs, outputs = events.one(task_id, state)
+    assert list(inputs) == [("file", f"{folder}/lake/{file}")]
+    ((name, resource),) = outputs.items()
+    assert name == (f"coupa://{urlsplit(coupa.url).netloc}", "departments")
+    assert statistics(resource) == (rows, None, None)
+
+
+def test_an_extract_that_goes_back_joins_both_resources(events, coupa, folder):
+    inputs, outputs = events.one("push_back", "COMPLETE")
+    assert inputs.keys() == events.one("names", "COMPLETE")[1].keys() == {("file", f"{folder}/lake/names")}
+    ((name, resource),) = outputs.items()
+    assert name == (f"coupa://{urlsplit(coupa.url).netloc}", "suppliers")
+    assert statistics(resource) == (0, None, None)  # all was there as it was sent
 
 
 def test_no_secret_stands_in_an_event(events, coupa, warehouse):

@@ -16,6 +16,7 @@ from coupa_provider.load.table import Table
 from coupa_provider.operators.coupa import CoupaGatherManifestsOperator, CoupaSweepDeletionsOperator
 from coupa_provider.transfers.coupa_manifest_to_database import CoupaManifestToDatabaseOperator
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
+from coupa_provider.transfers.object_storage_to_coupa import ObjectStorageToCoupaOperator
 from tests.load.extracts import IDS, LINES, invoice, line, write_extract
 
 DATABASE = Connection(
@@ -84,11 +85,70 @@ def test_before_and_after_a_failure_there_are_names_without_numbers(coupa, tmp_p
         CoupaManifestToDatabaseOperator(task_id="load", manifest="file:///a", table="t"),
         CoupaSweepDeletionsOperator(task_id="sweep", manifest="file:///a", destination="file:///b"),
         CoupaGatherManifestsOperator(task_id="gather", manifests=["file:///a/b"], destination="file:///a"),
+        ObjectStorageToCoupaOperator(task_id="push", resource="suppliers", source="file:///a.csv"),
     ],
     ids=lambda task: task.task_id,
 )
 def test_others_tell_nothing_of_a_failure(task):
     assert task.get_openlineage_facets_on_complete(None) is None
+
+
+def push(fails=False, **arguments):
+    """Push suppliers that differ in three rows, and return what is told of it: input, output, and the numbers."""
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    task = ObjectStorageToCoupaOperator(task_id="push", resource="suppliers", key=["name"], **arguments)
+    if fails:
+        with pytest.raises(AirflowFailException, match="rejected"):
+            task.execute({})
+        told = task.get_openlineage_facets_on_failure(None)
+    else:
+        task.execute({})
+        told = task.get_openlineage_facets_on_complete(None)
+    (written,) = told.outputs
+    assert (written.namespace, written.name) == (f"coupa://{task.hook.config.instance}", "suppliers")
+    assert written.facets == {}
+    statistics = written.outputFacets["outputStatistics"]
+    assert (statistics.size, statistics.fileCount) == (None, None)
+    return told.inputs, statistics.rowCount
+
+
+def rows_to_push(coupa):
+    """Two that are new, one that is changed, and two that are as Coupa has them."""
+    held = [coupa.record("suppliers", one) for one in coupa.ids("suppliers")[:3]]
+    rows = [{"name": record["name"]} for record in held]
+    rows[0]["website"] = "https://changed.example.com"
+    return [*rows, {"name": "New"}, {"name": "Newer"}]
+
+
+def test_a_push_leads_from_a_file_to_the_resource_with_the_rows_written(coupa, tmp_path):
+    path = tmp_path / "suppliers.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows_to_push(coupa)))
+    (read,), rows = push(source=path.as_uri())
+    assert (read.namespace, read.name, read.facets) == ("file", str(path), {})
+    assert rows == 3
+
+
+def test_a_push_with_rejected_rows_tells_what_it_wrote(coupa, tmp_path):
+    path = tmp_path / "suppliers.ndjson"
+    rows = [*rows_to_push(coupa), {"name": "Refused", "payment-term": {"code": "no such"}}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (read,), written = push(fails=True, source=path.as_uri())
+    assert (read.name, written) == (str(path), 3)
+
+
+def test_a_push_of_an_extract_reads_the_very_dataset_that_the_extract_wrote(coupa, tmp_path):
+    task = extract(tmp_path, fields=["id", "name"], file_format="ndjson")
+    result = task.execute({})
+    (landed,) = task.get_openlineage_facets_on_complete(None).outputs
+    (read,), rows = push(source=result)
+    assert (read.namespace, read.name) == (landed.namespace, landed.name) == ("file", f"{tmp_path}/lake")
+    assert rows == 0
+
+
+def test_rows_of_a_task_are_no_dataset(coupa, tmp_path):
+    inputs, rows = push(rows=rows_to_push(coupa), outcomes=f"file://{tmp_path}/pushed")
+    assert (inputs, rows) == ([], 3)
 
 
 def load(*readers, counts, **child_tables):
@@ -130,7 +190,7 @@ def test_a_load_of_deletions_alone_writes_no_rows(tmp_path):
     assert load(gone, counts=Counts(deleted=1)) == {"lake.coupa.invoices": (None, 0)}
 
 
-def test_extracts_work_where_openlineage_is_not_installed(coupa, tmp_path):
+def test_extracts_and_pushes_work_where_openlineage_is_not_installed(coupa, tmp_path):
     script = (
         "import sys\n"
         "class Wall:\n"
@@ -143,6 +203,12 @@ def test_extracts_work_where_openlineage_is_not_installed(coupa, tmp_path):
         f"    task_id='extract', resource='suppliers', destination='file://{tmp_path}/lake'\n"
         ")\n"
         "assert task.execute({})['records'] == 30\n"
+        "from coupa_provider.transfers.object_storage_to_coupa import ObjectStorageToCoupaOperator\n"
+        "task = ObjectStorageToCoupaOperator(\n"
+        f"    task_id='push', resource='suppliers', rows=[{{'name': 'New'}}], outcomes='file://{tmp_path}/pushed',\n"
+        "    key=['name'],\n"
+        ")\n"
+        "assert task.execute({})['created'] == 1\n"
         "assert not any(name.split('.')[0] == 'openlineage' for name in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

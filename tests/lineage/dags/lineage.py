@@ -11,6 +11,7 @@ from coupa_provider.operators.coupa import (
 )
 from coupa_provider.transfers.coupa_manifest_to_database import CoupaManifestToDatabaseOperator
 from coupa_provider.transfers.coupa_to_object_storage import CoupaToObjectStorageOperator
+from coupa_provider.transfers.object_storage_to_coupa import ObjectStorageToCoupaOperator
 
 LAKE = "{{ dag_run.conf['lake'] }}"
 
@@ -39,6 +40,23 @@ with DAG("lineage", schedule=None):
     ).expand(partition=plan.output)
     CoupaGatherManifestsOperator(
         task_id="gather", manifests=partition.output, destination=f"{LAKE}/suppliers"
+    )
+    # One file that Coupa takes, one of which it refuses a row, and an extract that goes back.
+    pushes = {
+        "push": {"source": f"{LAKE}/departments.csv", "resource": "departments"},
+        "push_some": {"source": f"{LAKE}/some.ndjson", "resource": "departments"},
+    }
+    for name, arguments in pushes.items():
+        ObjectStorageToCoupaOperator(task_id=name, **arguments)
+    names = CoupaToObjectStorageOperator(
+        task_id="names",
+        resource="suppliers",
+        fields=["id", "name"],
+        destination=f"{LAKE}/names",
+        file_format="ndjson",
+    )
+    ObjectStorageToCoupaOperator(
+        task_id="push_back", resource="suppliers", source=names.output, operation="update", key=["id"]
     )
     CoupaToObjectStorageOperator(
         task_id="refused",
