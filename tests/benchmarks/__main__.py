@@ -1,4 +1,4 @@
-"""``python tests/benchmarks``: this provider against other ways to extract from Coupa, as ratios in one run."""
+"""``python tests/benchmarks``: this provider against other ways to use Coupa, as ratios in one run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
+from math import isnan
 
 from candidate import ROOT
-from emulating import running_emulator
-from measures import MEASURES, Line, Sizes
+from emulating import RATE_LIMIT, running_emulator
+from measures import LOST, MEASURES, PUSH_PACE, Line, Sizes
 
-TINY = Sizes(paced=300, paced_peer=100, unpaced=150, rounds=1, few=100, many=300, imports=1, loaded=200)
+TINY = Sizes(
+    paced=300, paced_peer=100, unpaced=150, rounds=1, few=100, many=300, imports=1, loaded=200,
+    pushed=50, pushed_paced=20, pushed_unchanged=100, pushed_peer=2, pushed_many=500, answers=20,
+)  # fmt: skip
+PUSHES = ("push", "lost", "push-memory", "answers")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PACKAGES = (
     "apache-airflow",
@@ -38,21 +45,22 @@ def main() -> int:
     if unknown := set(arguments.measures) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
     sizes = TINY if arguments.tiny else Sizes()
-    lines: list[Line] = []
+    lines: dict[str, list[Line]] = {name: [] for name in MEASURES}
     print(render(HEADER), flush=True)
     with running_emulator(max(sizes.paced, sizes.many, sizes.loaded)) as emulator:
         for name in arguments.measures or MEASURES:
             for line in MEASURES[name](emulator, sizes):
-                lines.append(line)
+                lines[name].append(line)
                 print(render(cells(line)), flush=True)
     if arguments.write:
         DOCUMENT.write_text(document(lines, sizes))
-    return 0 if arguments.tiny or all(line.holds is not False for line in lines) else 1
+    return 0 if arguments.tiny or all(line.holds is not False for line in chain(*lines.values())) else 1
 
 
 def cells(line: Line) -> tuple[str, ...]:
     verdict = {True: "yes", False: "NO", None: ""}[line.holds]
-    return line.measure, line.ours, line.peer, f"{line.ratio:.2f}", line.demand, verdict
+    ratio = "" if isnan(line.ratio) else f"{line.ratio:.2f}"
+    return line.measure, line.ours, line.peer, ratio, line.demand, verdict
 
 
 def render(row: tuple[str, ...]) -> str:
@@ -60,8 +68,14 @@ def render(row: tuple[str, ...]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def document(lines: list[Line], sizes: Sizes) -> str:
-    table = [HEADER, ("---",) * len(HEADER), *(cells(line) for line in lines)]
+def tabled(lines: Iterable[Line]) -> str:
+    rows = [HEADER, ("---",) * len(HEADER), *(cells(line) for line in lines)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def document(lines: Mapping[str, Sequence[Line]], sizes: Sizes) -> str:
+    pushed = tabled(chain(*(lines[name] for name in PUSHES)))
+    others = tabled(chain(*(lines[name] for name in lines if name not in PUSHES)))
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"""# Benchmarks
@@ -70,7 +84,7 @@ Measured by `make benchmark` on {datetime.now(UTC):%Y-%m-%d}, against the emulat
 machine with {os.cpu_count()} cores and {memory:.0f} GB of memory, Python {platform.python_version()};
 {versions}.
 
-{chr(10).join("| " + " | ".join(row) + " |" for row in table)}
+{others}
 
 Every candidate runs in a fresh process, reads the same full invoices of about 13 kB, and reports on itself: CPU
 time is user and system time of all its threads and children after one page was read to warm up, so imports
@@ -97,6 +111,40 @@ Ours is `execute` of `CoupaManifestToDatabaseOperator`, with checksums, one tran
 it makes the table itself. *insert_rows* is `PostgresHook.insert_rows(..., replace=True, replace_index="id")` with
 the rows of the same file as Python values, committed by the thousand, into a table made with the same types and key.
 Figures are medians of {sizes.rounds} runs in turn, each in a fresh process and database after a hundred rows to warm up.
+
+## Pushing
+
+`python tests/benchmarks {" ".join(PUSHES)}` measures these alone. Every figure is of one run.
+
+{pushed}
+
+Rows of five attributes go from an NDJSON file into Coupa: {sizes.pushed:,} suppliers that it does not hold,
+{sizes.pushed_unchanged:,} that it holds as they are, {sizes.pushed:,} of which one in ten differs; at the rate limit
+{sizes.pushed_paced:,} are created. Ours is `execute` of `ObjectStorageToCoupaOperator` (`upsert`) with journal and file of
+outcomes on this machine. The emulator lies in a process of its own; afterwards its records are held against the rows
+and against what the candidate tells. Where there is no limit ours asks for {PUSH_PACE:.0f} requests a second; Coupa itself
+never lets through more than {RATE_LIMIT:.0f}, and ours asks it for 24.
+
+- *loop*: for each row a GET by its key, then a PUT or a POST, one row after another in one `requests` session with
+  one token and urllib3's `Retry(total=5, backoff_factor=1)` for 429 and 5xx, as the tutorials show. A row that fails
+  all the same is noted as failed, and the loop goes on. One that compares before it sends would spare the PUT of
+  rows that are unchanged: half of its requests there.
+- *8 threads*: the same in a pool of threads that knows of no rate limit. It pushes {sizes.pushed_peer * 4:,} rows, the loop
+  {sizes.pushed_peer:,}: their pace is the same however long they last. Eight requests at a time stand in Coupa's queue of
+  20 without a 429, but nothing is left of the limit for anybody else.
+
+With {LOST:.0%} of the writes unanswered, half of which Coupa carried out, three numbers tell what became of
+{sizes.pushed:,} creates, without latency: records that are there twice; rows that are missing; rows of which the candidate
+tells that they are there though they are not, or the contrary. The name of a supplier is unique, so a repeated create
+looks like a failure there; of a receipt the emulator takes a second one, as no document says otherwise. *Repeats*
+has urllib3 repeat POST as well (`allowed_methods=None`). *Repeats no POST* is its default: half of what it calls failed
+is there all the same, and its next run finds out which half, if there is one. Ours waits up to a second before it
+looks such rows up.
+
+The last lines compare what the answer to a write may show, as time from the call to the decoded answer, one at a time and
+without latency, with its size: the attributes that were sent (`fields`, as the push asks for, which holds the answer
+against them), the same with of each line only what was sent of it, `return_object=limited`, `none`, or neither. Time is
+the emulator's and the client's: what Coupa itself saves with less to show is not known.
 """
 
 

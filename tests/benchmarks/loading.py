@@ -55,7 +55,7 @@ class Loading:
             "login": database.user,
             "password": database.password,
         }
-        report = _run(
+        report = run_script(
             CANDIDATES / f"{name}.py",
             self._folder,
             AIRFLOW_CONN_ADBC_DEFAULT=json.dumps(
@@ -90,7 +90,7 @@ def prepared(emulator: Emulator, records: int) -> Iterator[Loading]:
             "password": CLIENT_SECRET,
             "extra": {"scopes": ["core.invoice.read"], "requests_per_second": 10_000},
         }
-        _run(
+        run_script(
             Path(__file__).with_name("extracting.py"),
             Path(folder),
             str(emulator.ids[records - 1]),
@@ -99,7 +99,14 @@ def prepared(emulator: Emulator, records: int) -> Iterator[Loading]:
         yield Loading(Path(folder), server)
 
 
-def _run(script: Path, folder: Path, *arguments: str, **variables: str) -> dict:
+def run_script(script: Path, folder: Path, *arguments: str, **variables: str) -> dict:
+    """Run a script in a fresh process, and return the report that it prints last.
+
+    :param script: the script; its first argument is the folder.
+    :param folder: its working directory and Airflow's home.
+    :param arguments: its further arguments.
+    :param variables: environment variables beside those that it inherits.
+    """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")}
     environment = {
         **inherited,

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from statistics import median
 
+from answering import SHAPES, answers
 from candidate import run
-from emulating import RATE_LIMIT, Emulator
+from emulating import RATE_LIMIT, Emulator, running_emulator
 from importing import added_seconds
 from loading import Seconds, postgresql_is_here, prepared
+from pushing import RECEIPTS, SUPPLIERS, Outcome, Scenario, run_push
 
 LATENCY_MS = 300.0
+#: A write to an instance on the same continent.
+PUSH_LATENCY_MS = 100.0
+#: What ours may ask for where the emulator has no limit: little more than eight threads reach at that latency.
+PUSH_PACE = 100.0
+#: Share of the writes that get no answer.
+LOST = 0.05
 #: Coupa gives 50 records for a request: the most that its rate limit lets through in a second.
 RECORDS_AT_LIMIT = RATE_LIMIT * 50
 #: So fast that only the work counts; the product allows it on loopback only.
@@ -32,6 +40,12 @@ class Sizes:
     :param many: for the higher memory.
     :param imports: fresh processes that import.
     :param loaded: loaded into a database.
+    :param pushed: pushed by ours without a rate limit, and where answers are lost.
+    :param pushed_paced: created by ours at the rate limit: about 45 seconds.
+    :param pushed_unchanged: pushed by ours though Coupa holds them already.
+    :param pushed_peer: pushed by a loop; four times as many by its threads.
+    :param pushed_many: for the higher memory; the lower is that of a tenth.
+    :param answers: writes by kind, operation and shape of the answer.
     """
 
     paced: int = 60_000
@@ -42,6 +56,12 @@ class Sizes:
     many: int = 200_000
     imports: int = 15
     loaded: int = 50_000
+    pushed: int = 2_000
+    pushed_paced: int = 1_000
+    pushed_unchanged: int = 10_000
+    pushed_peer: int = 150
+    pushed_many: int = 50_000
+    answers: int = 300
 
 
 @dataclass(frozen=True)
@@ -169,14 +189,113 @@ def loading(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
         )
 
 
+def pushing(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """Rows a second on the clock against an instance that is away, without and with Coupa's rate limit."""
+    contests = (
+        ("created", Scenario(SUPPLIERS, sizes.pushed), Scenario(SUPPLIERS, sizes.pushed_paced)),
+        ("unchanged", Scenario(SUPPLIERS, sizes.pushed_unchanged, held=True), None),
+        ("10 % changed", Scenario(SUPPLIERS, sizes.pushed, held=True, every=10), None),
+    )
+    with running_emulator(None) as emulator:
+        for limit, pace, where in ((None, PUSH_PACE, "no limit"), (RATE_LIMIT, None, "25 requests/s")):
+            place: dict[str, float | None] = {"rate_limit": limit, "latency_ms": PUSH_LATENCY_MS}
+            for title, scenario, paced in contests:
+                ours = run_push(
+                    "push_ours", emulator, (limit and paced) or scenario, requests_per_second=pace, **place
+                )
+                if ours.doubles or ours.missing or ours.mistold:
+                    raise RuntimeError(f"ours did not do its work: {ours}")
+                what, mine = f"rows/s {title}, 100 ms, {where}", f"{ours.per_second:,.1f}"
+                if limit and title == "created":
+                    yield Line(what, mine, f"the limit: {limit:.0f}", ours.per_second / limit, ">= 0.9")
+                for name, peer, times in (("push_loop", "loop", 1), ("push_threads", "8 threads", 4)):
+                    theirs = run_push(
+                        name, emulator, replace(scenario, rows=sizes.pushed_peer * times), **place
+                    )
+                    told = f"{peer}: {theirs.per_second:,.1f}"
+                    yield Line(what, mine, told, ours.per_second / theirs.per_second)
+                    if limit:
+                        yield Line(
+                            "answers 429 of those",
+                            f"{ours.throttled}",
+                            f"{peer}: {theirs.throttled}",
+                            ours.throttled,
+                            "<= 0",
+                        )
+                    elif name == "push_loop":
+                        per_row = f"{ours.per_row:.2f}", f"{peer}: {theirs.per_row:.2f}"
+                        yield Line("requests for a row of those", *per_row, ours.per_row / theirs.per_row)
+
+
+def lost_answers(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """Rows that Coupa holds twice, does not hold, or of which a candidate tells the contrary."""
+    peers = (
+        ("push_loop", "loop, repeats", True),
+        ("push_loop", "loop, repeats no POST", False),
+        ("push_threads", "8 threads, repeat", True),
+    )
+    with running_emulator(None) as emulator:
+        for kind, title in ((RECEIPTS, "receipts"), (SUPPLIERS, "suppliers")):
+            scenario = Scenario(kind, sizes.pushed)
+            ours = run_push("push_ours", emulator, scenario, lost_writes=LOST, requests_per_second=UNPACED)
+            what = f"{sizes.pushed:,} {title}: twice / missing / told wrong"
+            wrong = ours.doubles + ours.missing + ours.mistold
+            for name, peer, repeats in peers:
+                theirs = run_push(name, emulator, scenario, lost_writes=LOST, repeats=repeats)
+                yield Line(what, _wrongs(ours), f"{peer}: {_wrongs(theirs)}", wrong, "<= 0")
+                seconds = f"{ours.seconds:.1f}", f"{peer}: {theirs.seconds:.1f}"
+                yield Line("seconds for those", *seconds, ours.seconds / theirs.seconds)
+
+
+def push_memory(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """Most memory at many rows against that at few."""
+    with running_emulator(None) as emulator:
+        few, many = (
+            run_push(
+                "push_ours", emulator, Scenario(SUPPLIERS, rows, held=True), requests_per_second=UNPACED
+            ).peak_bytes
+            for rows in (sizes.pushed_many // 10, sizes.pushed_many)
+        )
+    yield Line(
+        f"peak memory at {sizes.pushed_many:,} rows pushed",
+        _megabytes(many),
+        f"at {sizes.pushed_many // 10:,}: {_megabytes(few)}",
+        many / few,
+        "<= 1.2",
+    )
+
+
+def answer_shapes(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """What the answer to a write costs, by how much of the record it shows."""
+    with running_emulator(None) as emulator:
+        for (kind, operation), figures in answers(emulator, sizes.answers).items():
+            ours = figures[SHAPES[0]]
+            for shape in SHAPES[1:]:
+                theirs = figures[shape]
+                yield Line(
+                    f"ms to {operation} {kind}, answer shows what was sent",
+                    f"{ours.ms:.2f} ({ours.size:,.0f} B)",
+                    f"{shape}: {theirs.ms:.2f} ({theirs.size:,.0f} B)",
+                    ours.ms / theirs.ms,
+                )
+
+
 MEASURES: dict[str, Measure] = {
     "limit": at_the_limit,
     "cpu": per_cpu_second,
     "memory": peak_memory,
     "imports": import_time,
     "load": loading,
+    "push": pushing,
+    "lost": lost_answers,
+    "push-memory": push_memory,
+    "answers": answer_shapes,
 }
 
 
 def _megabytes(size: float) -> str:
     return f"{size / 1e6:,.0f} MB"
+
+
+def _wrongs(outcome: Outcome) -> str:
+    return f"{outcome.doubles} / {outcome.missing} / {outcome.mistold}"

@@ -45,23 +45,24 @@ def measure(work: Callable[[Task], int]) -> None:
     folder = Path(given.pop("folder"))
     if warm_up_id:
         work(Task(**{**given, "last_id": warm_up_id}, folder=folder / "warm-up"))
-    cpu, clock = _cpu_seconds(), time.monotonic()
+    cpu, clock = cpu_seconds(), time.monotonic()
     records = work(Task(**given, folder=folder / "out"))
-    wall_seconds, cpu_seconds = time.monotonic() - clock, _cpu_seconds() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    report = {
+        "records": records,
+        "wall_seconds": time.monotonic() - clock,
+        "cpu_seconds": cpu_seconds() - cpu,
+        "peak_bytes": peak_bytes(),
+    }
     print()
-    print(
-        json.dumps(
-            {
-                "records": records,
-                "wall_seconds": wall_seconds,
-                "cpu_seconds": cpu_seconds,
-                "peak_bytes": peak,
-            }
-        )
-    )
+    print(json.dumps(report))
 
 
-def _cpu_seconds() -> float:
+def peak_bytes() -> int:
+    """Return the most memory that was resident at a time."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def cpu_seconds() -> float:
+    """Return user and system time so far, of all threads and child processes."""
     usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -14,7 +14,11 @@ pytest.importorskip("airflow.providers.http")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "measure", ["limit", "cpu", "memory", "imports", pytest.param("load", marks=pytest.mark.postgresql)]
+    "measure",
+    [
+        *("limit", "cpu", "memory", "imports", "push", "lost", "push-memory", "answers"),
+        pytest.param("load", marks=pytest.mark.postgresql),
+    ],
 )
 def test_it_runs(measure: str) -> None:
     finished = subprocess.run(
