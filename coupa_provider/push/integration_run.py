@@ -69,13 +69,13 @@ def start_run(
     :param client: leads to the instance.
     :param integration: code of the integration, which has to exist in Coupa.
     :param total_records: records that the run is about; None leaves the run pending until :func:`begin_run`.
-    :param since: a try before this one may have created the run, but not earlier than this: a pending one of the
-        integration that is no older is taken over; None creates one in any case.
+    :param since: a try before this one may have created the run, but not earlier than this: one of the integration
+        that is no older and stands where that try can have left it is taken over; None creates one in any case.
     :return: the run.
     :raises CoupaValidationError: Coupa knows no such integration.
     :raises CoupaOutcomeUnknownError: answers were lost, and which run was created cannot be told.
     """
-    run = run_in_background(_create(client.client, integration, since))
+    run = run_in_background(_create(client.client, integration, total_records, since))
     if total_records is None:
         return run
     return run_in_background(_begin(client.client, run.id, total_records))
@@ -113,27 +113,32 @@ def end_run(
     return run_in_background(_end(client.client, run_id, succeeded, records_processed, total_records))
 
 
-async def _create(client: CoupaClient, integration: str, since: datetime | None) -> IntegrationRun:
-    pending = await _pending(client, integration)
-    if since is not None:
-        earlier = [run_id for run_id, created in pending.items() if created is not None and created >= since]
-        if earlier:
-            log.info("%s: going on with run %s, which an earlier try has created", integration, max(earlier))
-            return IntegrationRun(max(earlier), integration, "pending", found=True)
+async def _create(
+    client: CoupaClient, integration: str, total_records: int | None, since: datetime | None
+) -> IntegrationRun:
+    known = await _open_runs(client, integration)
+    for run in known.values() if since is not None else ():
+        created = parse_instant(run.get("created-at"))
+        as_left = run["status"] == "pending" or (
+            total_records is not None and run.get("total-records") == total_records
+        )
+        if as_left and created is not None and since is not None and created >= since:
+            log.info("%s: going on with run %s, which an earlier try has created", integration, run["id"])
+            return IntegrationRun(run["id"], integration, run["status"], found=True)
     attempt = 0
     while True:
         try:
             body = {"integration": {"code": integration}}
-            created = await client.create(_RUNS, body, fields=_FIELDS)
-            if isinstance(created.get("id"), int):
-                return IntegrationRun(created["id"], integration, str(created.get("status") or "pending"))
+            answer = await client.create(_RUNS, body, fields=_FIELDS)
+            if isinstance(answer.get("id"), int):
+                return IntegrationRun(answer["id"], integration, str(answer.get("status") or "pending"))
             raise CoupaOutcomeUnknownError(
                 "Coupa answered without the id of the run", method="POST", path=_RUNS
             )
         except CoupaOutcomeUnknownError as lost:
             attempt += 1
             await pause_in_doubt(client, attempt, lost)
-            born = sorted((await _pending(client, integration)).keys() - pending.keys())
+            born = sorted((await _open_runs(client, integration)).keys() - known.keys())
             if len(born) > 1:
                 raise CoupaOutcomeUnknownError(
                     f"The answer to the creation of a run of {integration!r} was lost, and more than one was born "
@@ -212,9 +217,9 @@ async def _show(client: CoupaClient, run_id: int) -> IntegrationRun:
     return IntegrationRun(run_id, str(integration.get("code")), str(shown.get("status")), found=True)
 
 
-async def _pending(client: CoupaClient, integration: str) -> dict[int, datetime | None]:
-    """Return the pending runs of an integration, with the time of their creation."""
-    filters = {"integration[code]": integration, "status": "pending"}
+async def _open_runs(client: CoupaClient, integration: str) -> dict[int, dict[str, Any]]:
+    """Return the runs of an integration that are pending or started, by id."""
+    filters = {"integration[code]": integration, "status[in]": ["pending", "started"]}
     walk = Walk(client, _RUNS, filters=filters, fields=_FIELDS)
     records = [msgspec.json.decode(text) async for page in walk.pages() for text in page.records]
-    return {record["id"]: parse_instant(record.get("created-at")) for record in records}
+    return {record["id"]: record for record in records}

@@ -149,6 +149,17 @@ def test_a_second_try_takes_over_the_run_of_the_first(coupa, client):
     assert start_run(client, "ERP_FX", since=began).id != first.id
 
 
+def test_a_second_try_takes_over_a_run_that_the_first_has_begun(coupa, client):
+    began = datetime.now(UTC).replace(microsecond=0)
+    first = start_run(client, "ERP_PO", 7, since=began)
+    assert start_run(client, "ERP_PO", since=began).id != first.id  # that is another one's, at work
+    assert start_run(client, "ERP_PO", 8, since=began).id != first.id
+    other = start_run(client, "ERP_FX", 7, since=began)
+    again = start_run(client, "ERP_FX", 7, since=began)
+    assert (again.id, again.status, again.found) == (other.id, "started", True)
+    assert run_of(coupa, again.id) == ("started", 7, None)
+
+
 def test_a_run_that_does_not_move_is_given_up(coupa, client):
     run = start_run(client, "ERP_PO")
     coupa.configure(faults={"kinds": ["500"], "always": True, "methods": ["PUT"]})
