@@ -11,6 +11,7 @@ import msgspec
 
 from coupa_provider.extract.destination import MANIFEST_NAME, Destination
 from coupa_provider.extract.errors import ExtractError
+from coupa_provider.extract.manifest_reader import whole_lines
 
 FORMAT_VERSION = 1
 
@@ -26,8 +27,6 @@ GONE = "gone"
 #: It belongs to a record that this extract does not have.
 KEPT = "kept"
 OUTCOMES = (STORED, UNCHANGED, LINK, TEXT, ABSENT, FAILED, GONE, KEPT)
-
-_LINES_BYTES = 1024 * 1024
 
 
 class Key(NamedTuple):
@@ -185,8 +184,7 @@ class AttachmentReader:
         decoder = msgspec.json.Decoder(Entry)
         digest = hashlib.sha256()
         with self.folder.fs.open(self.folder.path_of(listing.name), "rb") as source:
-            while lines := source.readlines(_LINES_BYTES):
-                text = b"".join(lines)
+            for text in whole_lines(source):
                 digest.update(text)
                 yield from decoder.decode_lines(text)
         if digest.hexdigest() != listing.sha256:

@@ -98,9 +98,9 @@ class ManifestReader:
             yield from pyarrow.csv.open_csv(source, reading, parsing, options)
         else:
             decoder = TableDecoder(schema_of(self.manifest.resource))
-            while lines := source.readlines(_CHUNK_BYTES):
-                records = [msgspec.Raw(line.rstrip(b"\n")) for line in lines]
-                ids = [row.id for row in _identified.decode_lines(b"".join(lines))]
+            for text in whole_lines(source):
+                records = [msgspec.Raw(line) for line in text.split(b"\n") if line]
+                ids = [row.id for row in _identified.decode_lines(text)]
                 yield decoder.decode(records, ids).select(wanted)
 
     def _opened(self, file: File) -> IO[bytes]:
@@ -137,6 +137,19 @@ class _Identified(msgspec.Struct):
 
 
 _identified = msgspec.json.Decoder(_Identified, strict=False)
+
+
+def whole_lines(source: IO[bytes]) -> Iterator[bytes]:
+    """Yield the rest of a file in pieces that end with a line; files on object storage have no such method."""
+    rest = b""
+    while chunk := source.read(_CHUNK_BYTES):
+        text = rest + chunk
+        end = text.rfind(b"\n") + 1
+        if end:
+            yield text[:end]
+        rest = text[end:]
+    if rest:
+        yield rest
 
 
 def checksum_of(source: IO[bytes]) -> str:
