@@ -77,7 +77,8 @@ def decide(
     if doubt and not is_repeatable(changes):
         lost = "the answer to its update was lost, and a second one could add lines twice"
         return Decision(UNKNOWN, record_id=record_id, errors=(lost,))
-    if operation == "upsert" and (added := added_lines(changes)):
+    added = [name for name in added_lines(changes) if found[0].get(name)]
+    if operation == "upsert" and added:
         twice = (
             f"the record exists with other {', '.join(added)}, and lines without an id would be added to those. "
             'Give the ids of lines, or use operation="update" to add'

@@ -282,7 +282,9 @@ def _part(name: str, value: Any, attribute: Attribute | None) -> Any:
         if base not in ("", "unknown", "reference", "list"):
             raise ValueError(f"an object or list cannot be a {base}")
         return _nested(value, attribute)
-    return value if _is_empty(value) else _scalar(value, "integer" if name == "id" else base)
+    if _is_empty(value) or (attribute and isinstance(value, str) and value in attribute.allowed):
+        return value  # some numbers of the documents have words for values
+    return _scalar(value, "integer" if name == "id" else base)
 
 
 def _nested(value: Any, attribute: Attribute | None) -> Any:
