@@ -116,7 +116,8 @@ def fetch_attachments(
         if fetching.failed:
             raise ExtractError(
                 f"{len(fetching.failed):,} files of {resource} failed, the others are stored: "
-                f"{_named(fetching.failed)}. The first: {fetching.failure}. A retry asks for these again"
+                f"{_named(fetching.failed)}. The first: {fetching.failure}. All are listed with their reasons in "
+                f"{store.notes_url}; a retry asks for them again"
             )
         listing, counts = store.list(register)
         finished = datetime.now(UTC)
@@ -296,8 +297,10 @@ class _Fetching:
         except CoupaError as error:
             if isinstance(error, CoupaValidationError) and any(_NO_FILE in said for said in error.errors):
                 return self._absent(attached, known)
+            entry = _entry(attached, FAILED, error=error.message)
+            await asyncio.to_thread(self._store.remember, entry)
             self._count_failure(attached.key, error)
-            return _entry(attached, FAILED, error=error.message)
+            return entry
         self.stored_bytes += received.size
         return entry
 
@@ -347,6 +350,11 @@ class _Store:
         self._noting = threading.Lock()
         self._noted_at = time.monotonic()
 
+    @property
+    def notes_url(self) -> str:
+        """Where it is noted what became of files before the manifest is there."""
+        return self._notes.url
+
     def __enter__(self) -> _Store:
         parent = None
         if self._local:  # on the same filesystem, so that a file moves into its place as a whole
@@ -367,7 +375,7 @@ class _Store:
         """Yield what tries stored that did not end."""
         decoder = msgspec.json.Decoder(Entry)
         for text in self._segments.read():
-            yield from decoder.decode_lines(text)
+            yield from (entry for entry in decoder.decode_lines(text) if entry.outcome == STORED)
 
     @contextmanager
     def open_staged(self) -> Iterator[BinaryIO]:
@@ -391,6 +399,10 @@ class _Store:
     def take(self, file: BinaryIO, entry: Entry) -> None:
         """Put a staged file in its place and note it; safe across threads."""
         self._put(Path(file.name), str(entry.path))
+        self.remember(entry)
+
+    def remember(self, entry: Entry) -> None:
+        """Note what became of a file, soon; safe across threads."""
         with self._noting:
             self._pending.append(entry)
             is_due = len(self._pending) >= _NOTED_FILES or time.monotonic() - self._noted_at > _NOTED_SECONDS

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
@@ -22,7 +23,7 @@ from coupa_provider.client.retry import RetryPolicy
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.extract import attachments
-from coupa_provider.extract.attachment_manifest import AttachmentReader
+from coupa_provider.extract.attachment_manifest import AttachmentReader, Entry
 from coupa_provider.extract.attachments import fetch_attachments
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.errors import ExtractError
@@ -258,6 +259,11 @@ class TestFaults:
         ):
             fetch_attachments(client, extract, local, KINDS)
         assert f"{bad[0]} attachments {bad[2]} was not stored" in caplog.text
+        notes = b"".join(path.read_bytes() for path in Path(local.path_of("_unfinished")).rglob("*.ndjson"))
+        noted = [
+            entry for entry in msgspec.json.Decoder(Entry).decode_lines(notes) if entry.outcome == "failed"
+        ]
+        assert [(entry.key, bool(entry.error)) for entry in noted] == [(bad, True)]
         with pytest.raises(FileNotFoundError):
             AttachmentReader(local)
         coupa.configure(faults=None)
