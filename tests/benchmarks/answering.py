@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from emulating import CLIENT_ID, CLIENT_SECRET, Emulator
@@ -16,13 +17,12 @@ from coupa_provider.push.run import _shape
 
 #: The first is what the push asks for; pared, it would name what was sent of each line, too.
 SHAPES = ("what was sent", "lines pared", "limited", "none", "full")
-_BLOCK = 20
 _LINES = 10
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cost:
-    """What a write cost on average.
+    """What a write cost.
 
     :param ms: milliseconds from call to decoded answer.
     :param size: bytes of the answer.
@@ -37,7 +37,7 @@ def answers(emulator: Emulator, times: int) -> dict[tuple[str, str], dict[str, C
 
     :param emulator: where to; it is emptied.
     :param times: writes of each kind, operation and shape.
-    :return: by kind and operation, the cost by shape.
+    :return: by kind and operation, the median cost by shape.
     """
     emulator.configure(rate_limit=None, latency_ms=0)
     emulator.refill({"suppliers": [{"id": 1, "name": "Supplier", "number": "S"}]})
@@ -45,57 +45,38 @@ def answers(emulator: Emulator, times: int) -> dict[tuple[str, str], dict[str, C
         "coupa_default", host=emulator.url, login=CLIENT_ID, password=CLIENT_SECRET,
         extra={"requests_per_second": 10_000},
     )  # fmt: skip
-    blocks = max(1, times // _BLOCK)
-    costs: dict[tuple[str, str], dict[str, Cost]] = {}
+    seen: dict[tuple[str, str], dict[str, list[Cost]]] = {}
     with BlockingClient(config) as client:
         for kind, record in (("suppliers", _supplier), ("invoices", _invoice)):
-            costs[kind, "create"] = {shape: Cost(0.0, 0.0) for shape in SHAPES}
-            costs[kind, "update"] = {shape: Cost(0.0, 0.0) for shape in SHAPES}
-            number = 0
-            for block in range(blocks + 1):
-                if block == 1:  # the first only warmed up
-                    costs[kind, "create"] = {shape: Cost(0.0, 0.0) for shape in SHAPES}
-                    costs[kind, "update"] = {shape: Cost(0.0, 0.0) for shape in SHAPES}
-                for shape in SHAPES:
-                    records = [record(number + each) for each in range(_BLOCK)]
-                    number += _BLOCK
-                    made = _block(
-                        client,
-                        emulator,
-                        costs[kind, "create"][shape],
-                        "POST",
-                        [kind] * _BLOCK,
-                        records,
-                        shape,
-                    )
-                    ids = [one["id"] for one in made if one] or emulator.ids_of(kind)[-_BLOCK:]
-                    changes = [_change(client, kind, record_id) for record_id in ids]
-                    paths = [f"{kind}/{record_id}" for record_id in ids]
-                    _block(client, emulator, costs[kind, "update"][shape], "PUT", paths, changes, shape)
-    for figures in costs.values():
-        for cost in figures.values():
-            cost.ms, cost.size = cost.ms / blocks / _BLOCK, cost.size / blocks / _BLOCK
-    return costs
+            created, updated = seen[kind, "create"], seen[kind, "update"] = (
+                {shape: [] for shape in SHAPES},
+                {shape: [] for shape in SHAPES},
+            )
+            # The first round only warms up. Each write is beside its like, so a busy machine slows all alike.
+            for number in range((times + 1) * len(SHAPES)):
+                shape = SHAPES[number % len(SHAPES)]
+                created[shape].append(_timed(client, emulator, "POST", kind, record(number), shape))
+                record_id = emulator.ids_of(kind)[-1]
+                change = _change(client, kind, record_id)
+                updated[shape].append(_timed(client, emulator, "PUT", f"{kind}/{record_id}", change, shape))
+    return {
+        written: {
+            shape: Cost(median(cost.ms for cost in costs[1:]), median(cost.size for cost in costs[1:]))
+            for shape, costs in by_shape.items()
+        }
+        for written, by_shape in seen.items()
+    }
 
 
-def _block(
-    client: BlockingClient,
-    emulator: Emulator,
-    cost: Cost,
-    method: str,
-    paths: list[str],
-    bodies: list[dict[str, Any]],
-    shape: str,
-) -> list[Any]:
+def _timed(
+    client: BlockingClient, emulator: Emulator, method: str, path: str, body: dict[str, Any], shape: str
+) -> Cost:
+    asked = _asked(shape, body)
     emulator.reset_seen()
     started = time.perf_counter()
-    made = [
-        client.call(method, path, body, params=_asked(shape, body))
-        for path, body in zip(paths, bodies, strict=True)
-    ]
-    cost.ms += (time.perf_counter() - started) * 1000
-    cost.size += emulator.seen()["bytes"]
-    return made
+    client.call(method, path, body, params=asked)
+    seconds = time.perf_counter() - started
+    return Cost(seconds * 1000, emulator.seen()["bytes"])
 
 
 def _asked(shape: str, body: Mapping[str, Any]) -> dict[str, str]:
