@@ -31,7 +31,7 @@ help:
 	@echo "test-postgresql  tests that need a database server (apt-get install postgresql)"
 	@echo "lint             ruff and mypy"
 	@echo "format           let ruff put the code in form"
-	@echo "benchmark        measure extracts against other ways to make them"
+	@echo "benchmark        measure extracts, loads and pushes against other ways to make them"
 	@echo "constraints      renew constraints/"
 	@echo "clean            remove what was made here"
 

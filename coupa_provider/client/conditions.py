@@ -68,6 +68,8 @@ def _compare(value: Any, condition: Condition) -> bool | None:
     if isinstance(value, Mapping):
         return None
     if operator in ("", "in"):
+        if isinstance(value, str) and value in wanted:
+            return True  # the usual case, without looking for other spellings
         return _any(_equal(value, text) for text in wanted)
     if operator in ("not_eq", "not_in"):
         # SQL leaves nulls out here, other engines do not: a null proves nothing.

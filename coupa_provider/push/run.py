@@ -463,8 +463,9 @@ def _shape(records: Sequence[Mapping[str, Any]]) -> list[Any]:
         for name, value in record.items():
             if name.startswith("_"):
                 continue
-            if isinstance(value, Mapping) and name != "custom-fields":
-                below.setdefault(name, []).append(value)
+            entries = value if isinstance(value, list) else [value]
+            if name != "custom-fields" and entries and all(isinstance(entry, Mapping) for entry in entries):
+                below.setdefault(name, []).extend(entries)
             elif isinstance(value, Mapping | list):
                 whole.add(name)
             else:
