@@ -219,7 +219,8 @@ class RecordReader:
             last = below[-1]
             if last in place:
                 raise ValueError("it is given twice")
-            place[last] = value if name == CUSTOM_FIELDS else _part(last, value, _below(attribute, last))
+            shaped = _free(value) if name == CUSTOM_FIELDS else _part(last, value, _below(attribute, last))
+            place[last] = shaped
         except (ValueError, TypeError) as error:
             errors.append(f"{'.'.join((name, *below))}: {error}")
 
@@ -277,7 +278,7 @@ def _part(name: str, value: Any, attribute: Attribute | None) -> Any:
     """A value at any depth."""
     base = attribute.base if attribute else ""
     if name == CUSTOM_FIELDS:
-        return dict(value) if isinstance(value, Mapping) else value  # names and values are the customer's
+        return _free(value)
     if isinstance(value, Mapping | list):
         if base not in ("", "unknown", "reference", "list"):
             raise ValueError(f"an object or list cannot be a {base}")
@@ -285,6 +286,15 @@ def _part(name: str, value: Any, attribute: Attribute | None) -> Any:
     if _is_empty(value) or (attribute and isinstance(value, str) and value in attribute.allowed):
         return value  # some numbers of the documents have words for values
     return _scalar(value, "integer" if name == "id" else base)
+
+
+def _free(value: Any) -> Any:
+    """What stands below custom fields: names and types are the customer's."""
+    if isinstance(value, Mapping):
+        return {str(name): _free(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_free(one) for one in value]
+    return None if value is None else _scalar(value, "")
 
 
 def _nested(value: Any, attribute: Attribute | None) -> Any:

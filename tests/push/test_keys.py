@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coupa_provider.push.errors import PushError
@@ -171,6 +171,7 @@ def test_a_part_of_a_reference_is_looked_for_in_it():
     )
 
 
+@settings(deadline=None)
 @given(
     st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9),
     st.integers(0, 6),
@@ -181,6 +182,7 @@ def test_zeros_at_the_end_do_not_make_another_number(number, zeros):
     assert KeyPart(("a",), "decimal", str(longer)).is_in({"a": str(number)})
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1)), st.integers(-12, 14), st.integers(-12, 14)
 )

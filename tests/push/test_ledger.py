@@ -40,7 +40,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_whatever_was_noted_is_there_after_a_kill(tmp_path_factory, steps):
     root = tmp_path_factory.mktemp("ledger") / "run"

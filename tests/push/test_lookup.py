@@ -7,7 +7,7 @@ from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coupa_provider.client.blocking import run_in_background
@@ -187,6 +187,7 @@ SUPPLIERS = (
 INVOICES = st.lists(st.fixed_dictionaries({"invoice-number": TEXTS, "supplier": SUPPLIERS}), max_size=130)
 
 
+@settings(deadline=None)
 @given(INVOICES)
 def test_every_key_is_in_one_query_that_lets_it_through(records):
     key = ("invoice-number", "supplier")
@@ -205,6 +206,7 @@ def test_every_key_is_in_one_query_that_lets_it_through(records):
     assert places == Counter(range(len(records)))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coupa_provider.extract.destination import Destination
@@ -142,6 +142,7 @@ def test_a_header_alone_is_no_row(opened):
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=8), st.sampled_from([",", ";", "\t", "|"]))
 def test_what_python_writes_as_csv_is_read_back(tmp_path_factory, cells, delimiter):
     import csv
@@ -218,6 +219,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, st.booleans())
 def test_all_json_is_read(value, is_ascii):
     try:
