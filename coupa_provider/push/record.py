@@ -29,10 +29,6 @@ CUSTOM_FIELDS = "custom-fields"
 _STAMPS = frozenset(("created-at", "updated-at", "created-by", "updated-by"))
 #: Orders to Coupa that stand beside attributes (article 0239).
 _ORDERS = ("_cancel", "_close")
-_MESSAGES = {
-    LINE: "the row still holds the line that could not be read: mend it and take its place",
-    EXTRA: f"{EXTRA} holds attributes that have no column in the extract. Extract NDJSON, or leave the column out",
-}
 _WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
@@ -92,7 +88,7 @@ class RecordReader:
         self._key = frozenset(key)
         self._clears = empty == "clear"
         own = (name.replace("_", "-") for name in undocumented)
-        beside = (*_STAMPS, *_NOTES, *_MESSAGES, *_ORDERS, "id", CUSTOM_FIELDS)
+        beside = (*_STAMPS, *_NOTES, *_ORDERS, LINE, EXTRA, "id", CUSTOM_FIELDS)
         self._known = frozenset((*self.attributes, *own, *beside))
 
     def check_columns(self, columns: Sequence[str]) -> None:
@@ -121,12 +117,16 @@ class RecordReader:
         record: dict[str, Any] = {}
         errors: list[str] = []
         seen: dict[Any, str] = {}
+        if EXTRA in values:
+            values = _with_extra(values)
         for spelled, value in values.items():
             if spelled in _NOTES:
                 continue
-            if spelled in _MESSAGES:
+            if spelled == LINE:
                 if not _is_empty(value):
-                    errors.append(_MESSAGES[spelled])
+                    errors.append(
+                        "the row still holds the line that could not be read: mend it and take its place"
+                    )
                 continue
             name, below = place = self._place(spelled)
             if problem := self._unknown(spelled, values):
@@ -179,7 +179,8 @@ class RecordReader:
         if not self.attributes or name in self._known or self._is_companion(name, beside):
             return None
         near = difflib.get_close_matches(name, sorted(self._known), n=1)
-        return f"unknown attribute {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+        hint = f"did you mean {near[0]!r}?" if near else "if this instance has it, name it in undocumented"
+        return f"unknown attribute {name!r} ({hint})"
 
     def _is_companion(self, name: str, beside: Collection[str]) -> bool:
         """An extract has ``rate_date_day`` beside ``rate_date``, which says the same."""
@@ -248,6 +249,21 @@ def _joined(taken: Any, held: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(taken, Mapping) or taken.keys() & held.keys():
         raise ValueError("it is given twice, as a whole and in parts")
     return {**taken, **held}
+
+
+def _with_extra(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of an extract with what had no place in its columns."""
+    joined = {name: value for name, value in values.items() if name != EXTRA}
+    if _is_empty(values[EXTRA]):
+        return joined
+    try:
+        extra = read_json(values[EXTRA])
+        for name, value in extra.items():
+            joined.pop(name.replace("-", "_"), None)
+            joined[name] = value
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidRowError([f"{EXTRA} is no JSON object as in an extract"]) from None
+    return joined
 
 
 def _below(attribute: Attribute | None, name: str) -> Attribute | None:

@@ -15,7 +15,12 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coupa_provider.client.blocking import BlockingClient
+from coupa_provider.client.config import CoupaConfig
+from coupa_provider.emulator import Emulator
 from coupa_provider.extract.destination import Destination
+from coupa_provider.extract.manifest_reader import ManifestReader
+from coupa_provider.extract.run import extract_pages
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.run import Push, push_records
 from coupa_provider.push.source import FileSource, RowsSource
@@ -198,6 +203,30 @@ def test_days_without_a_zone_are_refused(push, coupa):
     )
     assert "has no time zone. Add one, such as a final Z, or give the day alone" in found[3]
     assert found[4].startswith("rate-date: '45985' is no date such as")
+
+
+@pytest.mark.parametrize("file_format", ["ndjson", "csv", "parquet"])
+@pytest.mark.parametrize("resource", ["suppliers", "invoices", "exchange_rates", "accounts", "users"])
+def test_an_extract_pushed_back_changes_nothing(tmp_path, resource, file_format):
+    """Also what the documents do not know, and values that had no place in a column."""
+    with Emulator(seed=7, scale=0.02, rate_limit=None) as emulator:
+        config = CoupaConfig.from_fields(
+            "coupa_test", host=emulator.url, login=emulator.client_id, password=emulator.client_secret,
+            extra={"requests_per_second": 2000},
+        )  # fmt: skip
+        lake = Destination(LocalFileSystem(), str(tmp_path / "lake"), f"file://{tmp_path}/lake")
+        out = Destination(LocalFileSystem(), str(tmp_path / "out"), f"file://{tmp_path}/out")
+        with BlockingClient(config) as client:
+            extract_pages(
+                client.pages(resource), client.client.counters, lake, resource=resource, instance="acme",
+                file_format=file_format,
+            )  # fmt: skip
+            shown = emulator.record(resource, emulator.ids(resource)[0])
+            asked = Push(resource, "update", ["id"], undocumented=shown.keys())
+            account = push_records(client, FileSource.of_extract(ManifestReader(lake)), asked, out)
+        assert set(told(account).values()) == {"unchanged"}
+        assert account.records == len(emulator.ids(resource))
+        assert not emulator.writes()
 
 
 # ---- files as a whole

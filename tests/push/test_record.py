@@ -40,7 +40,7 @@ def test_names_are_dashed_or_underscored(spelled):
     ("values", "told"),
     [
         ({"nmae": "x"}, "unknown attribute 'nmae' (did you mean 'name'?)"),
-        ({"zzzz": "x"}, "unknown attribute 'zzzz'"),
+        ({"zzzz": "x"}, "unknown attribute 'zzzz' (if this instance has it, name it in undocumented)"),
         ({"Name": "x"}, "unknown attribute 'Name' (did you mean 'name'?)"),
         ({"": "x"}, "'' is no name of an attribute"),
         ({"Supplier Name": "x"}, "'Supplier Name' is no name of an attribute"),
@@ -102,7 +102,15 @@ def test_columns_of_an_extract_are_understood():
     assert read(values, "exchange_rates") == {"rate-date": values["rate_date"]}
     RecordReader("exchange_rates").check_columns(list(values))
     assert "unknown attribute 'rate-date-day'" in refused({"rate_date_day": "2026-11-23"}, "exchange_rates")
-    assert "_extra holds attributes" in refused({"name": "x", "_extra": '{"tier": 1}'})
+    extra = {"name": "x", "savings_pct": None, "_extra": '{"my-tier": 1, "savings-pct": "9.99"}'}
+    assert read(extra, undocumented=["my_tier"]) == {
+        "name": "x",
+        "my-tier": 1,
+        "savings-pct": Decimal("9.99"),
+    }
+    assert "unknown attribute 'my-tier'" in refused(extra)
+    for text in ("7", "[1]", "{", 7):
+        assert refused({"name": "x", "_extra": text}) == "_extra is no JSON object as in an extract"
 
 
 @pytest.mark.parametrize(
