@@ -32,7 +32,7 @@ FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "
 
 _LONGEST_ROW_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-_PARQUET_ROWS = 1024
+_PARQUET_ROWS = 128
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -288,8 +288,9 @@ class FileSource:
                     ) from None
 
     def _parquet(self, file: IO[bytes]) -> Iterator[tuple[Mapping[str, Any] | None, str | None, Any] | None]:
-        parquet = pq.ParquetFile(file, buffer_size=_CHUNK_BYTES)
-        for batch in parquet.iter_batches(_PARQUET_ROWS):
+        # Else memory would hold a whole group of rows, which may be the whole file.
+        parquet = pq.ParquetFile(file, buffer_size=_CHUNK_BYTES, pre_buffer=False)
+        for batch in parquet.iter_batches(_PARQUET_ROWS, use_threads=False):
             columns = [_exact(column) for column in batch.columns]
             for values in pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist():
                 yield values, None, values
