@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-SUPPLIERS = 500
+SUPPLIERS = 1000
 ROW_BYTES = 16_000
 PUSH = """
 import json, re, sys
@@ -86,10 +86,10 @@ def push(coupa, path: Path) -> tuple[dict[str, int], str, float, int]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("ending", "small", "large"), [("ndjson", 10, 1024), ("csv", 10, 200), ("parquet", 200, 600)]
+    ("ending", "small", "large"), [("ndjson", 10, 1024), ("csv", 10, 200), ("parquet", 400, 1000)]
 )
 def test_memory_is_flat_and_every_row_has_an_outcome(coupa, tmp_path, ending, small, large):
-    """The small file is as large as all that is read ahead and, of Parquet, what Arrow's allocator keeps for later."""
+    """The small file is as large as all that is read ahead and, of Parquet, what an allocator keeps; one held whole would double it."""
     coupa.load(
         {
             "suppliers": [
@@ -118,4 +118,4 @@ def test_memory_is_flat_and_every_row_has_an_outcome(coupa, tmp_path, ending, sm
         path.unlink()
         rejected.unlink()
     assert not coupa.writes()
-    assert peaks[large] < 1.25 * peaks[small]
+    assert peaks[large] < 1.5 * peaks[small]
