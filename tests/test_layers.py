@@ -107,6 +107,11 @@ def test_the_client_knows_neither_files_nor_the_emulator(path):
     assert within(imports_of(path), "pyarrow") == []
 
 
+@pytest.mark.parametrize("path", in_layers("extract", "load"), ids=ids)
+def test_what_comes_from_coupa_knows_nothing_of_what_goes_there(path):
+    assert within(imports_of(path), "coupa_provider.push") == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=ids)
 def test_every_module_says_what_it_is_for(path):
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

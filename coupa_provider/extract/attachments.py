@@ -57,7 +57,7 @@ from coupa_provider.extract.errors import ExtractError
 from coupa_provider.extract.file_names import safe_name
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.progress import Progress, Reporter
-from coupa_provider.push.segments import Segments
+from coupa_provider.extract.segments import Segments
 
 log = logging.getLogger(__name__)
 

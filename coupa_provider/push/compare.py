@@ -46,27 +46,46 @@ def differences(
     ]
 
 
-def is_repeatable(changes: Mapping[str, Any]) -> bool:
-    """Tell whether an update may be sent twice: lines without an id, and orders such as ``_cancel``, may not.
+def adds_to(changes: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> list[str]:
+    """Return the attributes of an update that would take effect twice if it were sent twice.
+
+    These are lists with objects that have no id, at any depth, which Coupa adds (article 0239), and orders such as
+    ``_cancel`` and ``_delete``. All others are just set.
+
+    :param changes: attributes to change, dashed or underscored.
+    :param attributes: documented attributes of the type by dashed name.
+    """
+    return [
+        name
+        for name, value in changes.items()
+        if name.startswith("_") or _adds(value, _is_list(attributes.get(name.replace("_", "-"))))
+    ]
+
+
+def added_lines(changes: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> list[str]:
+    """Return those that hold lines of their record, not references to others.
 
     :param changes: attributes to change, dashed.
+    :param attributes: documented attributes of the type by dashed name.
     """
-    return not any(name.startswith("_") or _adds(value) for name, value in changes.items())
+    return [name for name in adds_to(changes, attributes) if name.endswith(_LINES)]
 
 
-def added_lines(changes: Mapping[str, Any]) -> list[str]:
-    """Return the lists of lines that an update would add to, instead of changing what is there.
-
-    :param changes: attributes to change, dashed.
-    """
-    return [name for name, value in changes.items() if name.endswith(_LINES) and _adds(value)]
+def _is_list(attribute: Attribute | None) -> bool:
+    return attribute is not None and attribute.base == "list"
 
 
-def _adds(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(isinstance(entry, Mapping) and entry.get("id") is None for entry in value)
+def _adds(value: Any, listed: bool) -> bool:
+    """Tell whether a value holds an object that belongs to a list and has no id."""
     if isinstance(value, Mapping):
-        return not is_repeatable(value)
+        if any(str(name).startswith("_") for name in value):
+            return True
+        new = listed and not value.get("id")
+        if new and any(not isinstance(part, Mapping | list | tuple) for part in value.values()):
+            return True
+        return any(_adds(part, new) for part in value.values())
+    if isinstance(value, list | tuple):
+        return any((isinstance(part, Mapping) and not part.get("id")) or _adds(part, False) for part in value)
     return False
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from coupa_provider.push.compare import added_lines, differences, is_repeatable
+from coupa_provider.push.compare import added_lines, adds_to, differences
 from coupa_provider.push.ledger import CREATED, REJECTED, UNCHANGED, UNKNOWN, UPDATED
 from coupa_provider.resources import Attribute
 
@@ -74,10 +74,10 @@ def decide(
     if not not_taken:
         return Decision(UPDATED if doubt else UNCHANGED, record_id=record_id)
     changes = {name: sent[name] for name in not_taken}
-    if doubt and not is_repeatable(changes):
+    if doubt and adds_to(changes, attributes):
         lost = "the answer to its update was lost, and a second one could add lines twice"
         return Decision(UNKNOWN, record_id=record_id, errors=(lost,))
-    added = [name for name in added_lines(changes) if found[0].get(name)]
+    added = [name for name in added_lines(changes, attributes) if found[0].get(name)]
     if operation == "upsert" and added:
         twice = (
             f"the record exists with other {', '.join(added)}, and lines without an id would be added to those. "

@@ -9,7 +9,7 @@ import msgspec
 from pyroaring import BitMap64
 
 from coupa_provider.extract.destination import Destination
-from coupa_provider.push.segments import Segments
+from coupa_provider.extract.segments import Segments
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The account of a push: what became of each row, and what was about to be sent.
 
-While a push is under way it is kept as notes that outlive a killed process, see :class:`.segments.Segments`; once all
+While a push is under way it is kept as notes that outlive a killed process, see :class:`coupa_provider.extract.segments.Segments`; once all
 rows have an outcome, a file of outcomes takes their place. An index in a temporary database answers questions without
 holding a large file's rows in memory.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from coupa_provider.extract.destination import Destination
-from coupa_provider.push.segments import Segments, write_whole
+from coupa_provider.extract.segments import Segments, write_whole
 
 CREATED = "created"
 UPDATED = "updated"

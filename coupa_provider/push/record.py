@@ -298,10 +298,20 @@ def _part(name: str, value: Any, attribute: Attribute | None) -> Any:
     if isinstance(value, Mapping | list):
         if base not in ("", "unknown", "reference", "list"):
             raise ValueError(f"an object or list cannot be a {base}")
+        if base == "list" and isinstance(value, Mapping):
+            value = _entries(value)
         return _nested(value, attribute)
     if _is_empty(value) or (attribute and isinstance(value, str) and value in attribute.allowed):
         return value  # some numbers of the documents have words for values
     return _scalar(value, "integer" if name == "id" else base)
+
+
+def _entries(value: Mapping[str, Any]) -> list[Any]:
+    """The list in ``{"payment": [..]}`` or ``{"payment": {..}}``, two forms that Coupa takes (article 0213)."""
+    inner = next(iter(value.values())) if len(value) == 1 else None
+    if not isinstance(inner, Mapping | list):
+        raise ValueError('a list of objects is needed, such as [{"id": 7}]')
+    return list(inner) if isinstance(inner, list) else [inner]
 
 
 def _free(value: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from coupa_provider.extract.destination import Destination
+from coupa_provider.extract.segments import write_whole
 from coupa_provider.push.ledger import REJECTED, Ledger, Settled
 from coupa_provider.push.record import ERRORS, LINE, ROW
-from coupa_provider.push.segments import write_whole
 from coupa_provider.push.source import Row, Source
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -35,7 +35,7 @@ from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.progress import Progress, Reporter
-from coupa_provider.push.compare import differences, is_repeatable
+from coupa_provider.push.compare import adds_to, differences
 from coupa_provider.push.decide import CREATE, OPERATIONS, UPDATE, Decision, decide
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, identity, values_of
@@ -334,7 +334,7 @@ class _Pushing:
                 path,
                 decision.body,
                 params={"fields": shape},
-                repeatable=not creates and is_repeatable(decision.body),
+                repeatable=not creates and not adds_to(decision.body, self._reader.attributes),
             )
         except (CoupaValidationError, CoupaQueryError) as error:
             return self._refused(item, decision, error)

@@ -23,6 +23,7 @@ from coupa_provider.client.errors import (
 )
 from coupa_provider.client.query import encode_fields, top_level_fields
 from coupa_provider.client.retry import Failure
+from coupa_provider.push.compare import adds_to
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, values_of
 from coupa_provider.push.lookup import look_up
@@ -118,34 +119,17 @@ async def update_once(
     :raises CoupaOutcomeUnknownError: it adds to a list, and no answer came.
     """
     fields = fields if fields is not None else _ONLY_ID
-    adding = adds_to(resource, changes)
+    known = find_resource(resource)
+    adding = adds_to(changes, known.attributes if known else {})
     if again and adding:
         raise PushError(
-            f"An earlier try of this task may have sent this change of {resource} {record_id}, and {adding!r} "
+            f"An earlier try of this task may have sent this change of {resource} {record_id}, and {adding[0]!r} "
             "would be added a second time, so nothing was sent. Look at the record: if it lacks the change, start "
             "a new run"
         )
-    answer = await client.update(
-        resource, record_id, changes, fields=_with_id(fields), repeatable=adding is None
-    )
+    answer = await client.update(resource, record_id, changes, fields=_with_id(fields), repeatable=not adding)
     shown: dict[str, Any] = kept({"id": _as_id(record_id)} | answer, fields)
     return shown
-
-
-def adds_to(resource: str, changes: Mapping[str, Any]) -> str | None:
-    """Return the first attribute in changes that would take effect twice if they were sent twice.
-
-    :param resource: path under ``/api``.
-    :param changes: attributes to change.
-    :return: an attribute that holds objects without an id in a list, or a flag of Coupa's such as ``_delete``;
-        None where all values are just set.
-    """
-    known = find_resource(resource)
-    for name, value in changes.items():
-        attribute = known.attributes.get(name.replace("_", "-")) if known else None
-        if name.startswith("_") or _adds(value, attribute is not None and attribute.base == "list"):
-            return name
-    return None
 
 
 async def call_once(
@@ -333,20 +317,6 @@ def _key_values(resource: str, record: Mapping[str, Any], key: Sequence[str] | N
             missing,
         )
         return ()
-
-
-def _adds(value: Any, listed: bool) -> bool:
-    """Tell whether a value holds an object that belongs to a list and has no id."""
-    if isinstance(value, Mapping):
-        if any(str(name).startswith("_") for name in value):
-            return True
-        new = listed and not value.get("id")
-        if new and any(not isinstance(part, Mapping | list | tuple) for part in value.values()):
-            return True
-        return any(_adds(part, new) for part in value.values())
-    if isinstance(value, list | tuple):
-        return any((isinstance(part, Mapping) and not part.get("id")) or _adds(part, False) for part in value)
-    return False
 
 
 def _with_id(fields: Sequence[Any]) -> list[Any]:

@@ -14,8 +14,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coupa_provider.extract import segments
 from coupa_provider.extract.destination import Destination
-from coupa_provider.push import segments
 from coupa_provider.push.ledger import OUTCOMES, OUTCOMES_NAME, Ledger, Settled
 
 ROWS = range(1, 9)

@@ -324,8 +324,13 @@ def test_lines_are_typed_at_any_depth():
     assert str(found[0]["price"]) == "2.50"
     told = refused({"invoice-lines": [line, {"price": "2,50"}]}, "invoices")
     assert told == "invoice-lines: price: '2,50' is no number such as 1234.56"
-    wrapped = {"payments": {"payment": [{"amount_paid": "10.00"}]}}
-    assert read(wrapped, "invoices") == {"payments": {"payment": [{"amount-paid": "10.00"}]}}
+
+
+@pytest.mark.parametrize("payment", [{"amount_paid": "10.00"}, [{"amount_paid": "10.00"}]])
+def test_the_forms_that_coupa_takes_for_payments_are_one_list(payment):
+    expected = {"payments": [{"amount-paid": Decimal("10.00")}]}
+    assert read({"payments": {"payment": payment}}, "invoices") == expected
+    assert "a list of objects is needed" in refused({"payments": {"amount_paid": "10.00"}}, "invoices")
 
 
 def test_custom_fields_keep_the_names_of_the_customer():

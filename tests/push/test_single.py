@@ -20,8 +20,10 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.push import single
+from coupa_provider.push.compare import adds_to
 from coupa_provider.push.errors import PushError
-from coupa_provider.push.single import adds_to, call_once, create_once, get_kept, kept, update_once
+from coupa_provider.push.single import call_once, create_once, get_kept, kept, update_once
+from coupa_provider.resources import find_resource
 
 SUPPLIER = {"name": "Acme", "number": "S-1"}
 DOUBTFUL = ["lost_write", "500", "502", "drop_before", "drop_middle", "truncated"]
@@ -187,6 +189,9 @@ def test_what_adds_to_a_list_is_sent_once(client, coupa):
     assert coupa.writes() == {"PUT /api/invoices/7": 1}
 
 
+INVOICE = find_resource("invoices").attributes
+
+
 @pytest.mark.parametrize(
     ("changes", "adding"),
     [
@@ -202,7 +207,7 @@ def test_what_adds_to_a_list_is_sent_once(client, coupa):
     ],
 )
 def test_what_adds_to_a_list_is_told_from_what_is_set(changes, adding):
-    assert adds_to("invoices", changes) == adding
+    assert adds_to(changes, INVOICE) == ([adding] if adding else [])
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -224,8 +229,8 @@ def test_an_object_without_an_id_in_any_list_is_never_overlooked(changes):
         )
 
     if any(new_in_a_list(value) for value in changes.values()):
-        assert adds_to("invoices", changes)
-    assert adds_to("invoices", dict.fromkeys(changes, 1)) is None
+        assert adds_to(changes, INVOICE)
+    assert adds_to(dict.fromkeys(changes, 1), INVOICE) == []
 
 
 def test_a_record_is_read(client, coupa):
