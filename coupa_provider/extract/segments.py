@@ -43,6 +43,11 @@ class Segments:
     def clear(self) -> None:
         """Remove all notes, after what they tell stands elsewhere; the last goes last, since it may end the others."""
         segments = self._paths()
+        if isinstance(self.folder.fs, LocalFileSystem):
+            for path in segments:
+                # A try that was taken for dead may clear them at the same time.
+                Path(path).unlink(missing_ok=True)
+            return
         for some in (segments[:-1], segments[-1:]):
             if some:
                 self.folder.fs.rm(some)
@@ -89,7 +94,8 @@ def write_whole(folder: Destination, name: str, chunks: Iterable[bytes]) -> str:
 
 def _write_to_disk(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    staged = folder / f".{name}.tmp"
+    # A name of its own: two tries may write at a time.
+    staged = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
     with staged.open("wb") as file:
         file.writelines(chunks)
         file.flush()

@@ -139,7 +139,7 @@ def values_of(record: Mapping[str, Any], key: Sequence[str], resource: str) -> K
                 f"{'.'.join(path)}, a part of the key, has {len(str(value)):,} characters, too many to be looked up"
             )
         if base in ("datetime", "date") and not isinstance(value, date) and parse_instant(value) is None:
-            raise MissingKeyError(f"{name}, a part of the key, is no date such as 2026-11-24: {value!r}")
+            raise MissingKeyError(f"{name}, a part of the key, is no date such as 2026-11-24")
         parts.append(KeyPart(path, base, value))
     return tuple(parts)
 

@@ -374,7 +374,7 @@ def _text(value: Any) -> Any:
     if value in _NO_VALUES:
         raise ValueError(f"{value!r} stands for no value. Leave it empty")
     if isinstance(value, str) and _SHORTENED.fullmatch(value.strip()):
-        raise ValueError(f"{value!r} is a number that a spreadsheet has shortened. Export it as text")
+        raise ValueError("the value is a number that a spreadsheet has shortened. Export it as text")
     if isinstance(value, str) and "\0" in value:
         raise ValueError("it holds a character NUL")
     return value
@@ -383,27 +383,27 @@ def _text(value: Any) -> Any:
 def _whole(value: Any) -> int:
     number = _number(value)
     if number != number.to_integral_value():
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError("the value is no whole number")
     if abs(number) >= _LARGEST:
-        raise ValueError(f"{value!r} is too large a number")
+        raise ValueError("the value is too large a number")
     return int(number)
 
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
-        raise ValueError(f"{value!r} is no number such as 1234.56")
+        raise ValueError("the value is no number such as 1234.56")
     if not isinstance(value, str | int | float | Decimal):
         raise ValueError(f"a {type(value).__name__} is no number")
     number = Decimal(
         value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else value
     )
     if not number.is_finite():
-        raise ValueError(f"{value!r} is no number that can be sent")
+        raise ValueError("the value is no number that can be sent")
     if number and not -_MOST_DIGITS <= number.adjusted() <= _MOST_DIGITS:
         raise ValueError(f"it is no number that Coupa can hold: more than {_MOST_DIGITS} digits")
     if isinstance(value, float) and abs(value) > _EXACT_TO:
         raise ValueError(
-            f"{value!r} is a float so large that it has lost digits. Write it as text or whole number"
+            "the value is a float so large that it has lost digits. Write it as text or whole number"
         )
     return number
 
@@ -411,23 +411,21 @@ def _number(value: Any) -> Decimal:
 def _truth(value: Any) -> bool:
     word = str(value).strip().lower()
     if word not in _WORDS:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError("the value is neither true nor false")
     return _WORDS[word]
 
 
 def _time(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise ValueError(
-                f"{value.isoformat()} has no time zone. Add one, or give a date for a calendar day"
-            )
+            raise ValueError("the value has no time zone. Add one, or give a date for a calendar day")
         return value
     if isinstance(value, date):
         return value
     text = str(value).strip()
     if not _DAY_OR_TIME.fullmatch(text) or parse_instant(text) is None:
         # 9/12/2019, which article 0213 shows, is a day in September to some and in December to others.
-        raise ValueError(f"{text!r} is no date such as 2026-11-24, and no time such as 2026-11-24T08:00:00Z")
+        raise ValueError("the value is no date such as 2026-11-24, and no time such as 2026-11-24T08:00:00Z")
     if len(text) > len("2026-11-24") and datetime.fromisoformat(text).utcoffset() is None:
-        raise ValueError(f"{text!r} has no time zone. Add one, such as a final Z, or give the day alone")
+        raise ValueError("the value has no time zone. Add one, such as a final Z, or give the day alone")
     return text

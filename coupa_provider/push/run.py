@@ -292,8 +292,7 @@ class _Pushing:
         fields = _shape([item.sent for item, _ in keyed])
         found = await look_up(self._client, self._resource, [key for _, key in keyed], fields)
         decisions = [
-            (item, decide(self._push.operation, item.sent, records, self._reader.attributes, item.doubt))
-            for (item, _), records in zip(keyed, found, strict=True)
+            (item, self._decide_one(item, records)) for (item, _), records in zip(keyed, found, strict=True)
         ]
         lost = (
             "it was sent, or about to be, and its outcome is not known; without a key it cannot be looked up"
@@ -303,6 +302,17 @@ class _Pushing:
                 doubtful = Decision(UNKNOWN, errors=(lost,))
                 decisions.append((item, doubtful if item.doubt else Decision(send=CREATE, body=item.sent)))
         return decisions
+
+    def _decide_one(self, item: _Item, found: Sequence[Mapping[str, Any]]) -> Decision:
+        if len(found) == 1 and (first := self._claim(found[0]["id"], item.row)) != item.row:
+            # Its key has another form, such as the id of a reference in place of its number.
+            same = f"the same record as row {first}"
+            return Decision(REJECTED, record_id=int(found[0]["id"]), errors=(same,))
+        return decide(self._push.operation, item.sent, found, self._reader.attributes, item.doubt)
+
+    def _claim(self, record_id: Any, row: int) -> int:
+        """Return the row that a record belongs to: this one, or the first that led to it."""
+        return self._ledger.claim(f"record {record_id}", row)
 
     async def _send_all(self, to_send: Sequence[tuple[_Item, Decision]]) -> list[_Item]:
         """Send records, note their outcomes, and return those in doubt."""
@@ -355,6 +365,8 @@ class _Pushing:
             return None  # an answer without an id: the look-up tells it
         not_taken = differences(decision.body, record, self._reader.attributes) if record else []
         record_id = record.get("id", decision.record_id)
+        if record_id:
+            self._claim(record_id, item.row)
         return item.settled(
             CREATED if creates else UPDATED, id=int(record_id) if record_id else None, not_taken=not_taken
         )

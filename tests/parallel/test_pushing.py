@@ -77,6 +77,35 @@ def test_a_killed_push_goes_on_and_sends_each_record_once(
     assert f"suppliers: {RECORDS} rows: {RECORDS} created" in airflow.log(run, "push", try_number=2)
 
 
+def test_a_try_that_outlives_its_supervisor_makes_no_record_twice(
+    parallel_airflow: RunningAirflow, coupa: Emulator, tmp_path: Path
+) -> None:
+    """Nobody ends it, so two tries push the same rows at a time: what one has made, the other finds."""
+    airflow = parallel_airflow
+    rows = [{"name": f"Supplier {n}", "number": f"S-{n}"} for n in range(3 * RECORDS)]
+    run_id = airflow.trigger("killed_push", {"source": write(tmp_path / "suppliers.ndjson", rows)})
+    first = airflow.wait_for_process("killed_push", run_id, "push")
+    airflow.wait_for(lambda: coupa.ids("suppliers"), "the first record", 60)
+    airflow.kill(first.supervisor)
+    airflow.wait_for(
+        lambda: any(process.try_number == 2 for process in airflow.processes("killed_push", run_id)),
+        "the second try",
+        60,
+    )
+    assert first.pid in airflow.pids()
+    assert len(coupa.ids("suppliers")) < 2 * RECORDS
+    run = airflow.wait("killed_push", run_id)
+
+    assert (run.state, run.of("push")[0].try_number) == ("success", 2)
+    airflow.wait_for(lambda: first.pid not in airflow.pids(), "the end of the first try", 60)
+    names = Counter(coupa.record("suppliers", one)["number"] for one in coupa.ids("suppliers"))
+    assert names == Counter(row["number"] for row in rows)
+    assert coupa.writes() == {"POST /api/suppliers": 3 * RECORDS}
+    result = airflow.xcom(run, "push")
+    assert (result["records"], result["rejected"], result["unknown"]) == (3 * RECORDS, 0, 0)
+    assert [line["row"] for line in lines_of(result["outcomes"])] == list(range(1, 3 * RECORDS + 1))
+
+
 def test_rejected_rows_make_the_run_red_and_the_next_task_tells_of_them(
     parallel_airflow: RunningAirflow, coupa: Emulator, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ def test_a_kill_within_the_end_loses_nothing(folder, monkeypatch, writes):
     ledger.note([Settled(row=1, outcome="created", id=7), Settled(row=2, outcome="rejected", errors=["no"])])
     ledger.note([Settled(row=3, outcome="unknown", errors=["lost"])])
     left = iter(range(writes))
-    real_write, real_remove = segments._write_to_disk, LocalFileSystem.rm_file
+    real_write, real_remove = segments._write_to_disk, Path.unlink
 
     def step(real):
         def stepping(*arguments, **options):
@@ -101,8 +101,7 @@ def test_a_kill_within_the_end_loses_nothing(folder, monkeypatch, writes):
         return stepping
 
     monkeypatch.setattr(segments, "_write_to_disk", step(real_write))
-    monkeypatch.setattr(LocalFileSystem, "rm_file", step(real_remove))
-    monkeypatch.setattr(LocalFileSystem, "rm", lambda self, paths: [self.rm_file(path) for path in paths])
+    monkeypatch.setattr(Path, "unlink", step(real_remove))
     with pytest.raises(KeyboardInterrupt):
         ledger.end()
     monkeypatch.undo()

@@ -238,7 +238,7 @@ def test_days_and_instants(value):
 def test_what_is_no_day(value):
     told = refused({"rate-date": value}, "exchange_rates")
     assert told.startswith("rate-date: ")
-    assert "2026-11-24" in told or "cannot be" in told
+    assert "2026-11-24" in told or "cannot be" in told or "has no time zone" in told
 
 
 # ---- objects, lists, parts
@@ -277,9 +277,9 @@ def test_parts_of_a_reference_come_together():
         ({"payment-term": [{"id": 7}]}, "an object is needed"),
         ({"payment-term": 17}, "an object is needed"),
         ({"payment-term": '{"id": 1, "id": 2}'}, "has 'id' twice"),
-        ({"payment-term.id": "12a"}, "payment-term.id: '12a' is no number"),
-        ({"commodity-id": "12a"}, "commodity.id: '12a' is no number"),
-        ({"payment-term": {"id": "12a"}}, "payment-term: id: '12a' is no number"),
+        ({"payment-term.id": "12a"}, "payment-term.id: the value is no number"),
+        ({"commodity-id": "12a"}, "commodity.id: the value is no number"),
+        ({"payment-term": {"id": "12a"}}, "payment-term: id: the value is no number"),
         ({"payment-term.code": "NULL"}, "payment-term.code: 'NULL' stands for no value"),
         ({"payment-term": {"co de": "x"}}, "'co de' is no name of an attribute"),
         ({"payment-term": {"net-due-day": 1, "net_due_day": 2}}, "'net-due-day' is there twice"),
@@ -323,7 +323,7 @@ def test_lines_are_typed_at_any_depth():
     ]  # fmt: skip
     assert str(found[0]["price"]) == "2.50"
     told = refused({"invoice-lines": [line, {"price": "2,50"}]}, "invoices")
-    assert told == "invoice-lines: price: '2,50' is no number such as 1234.56"
+    assert told == "invoice-lines: price: the value is no number such as 1234.56"
 
 
 @pytest.mark.parametrize("payment", [{"amount_paid": "10.00"}, [{"amount_paid": "10.00"}]])
@@ -405,6 +405,6 @@ def test_every_row_becomes_a_payload_or_is_refused_in_words(values, empty):
         told = ("fine",)
     assert all(told)
     payload = json.loads(encode_body(sent))
-    assert all(isinstance(payload.get(name, ""), str | None) for name in ("name", "number", "savings-pct"))
+    assert all(isinstance(payload.get(name, ""), str | bool | None) for name in ("name", "number", "savings-pct"))
     assert payload.get("on-hold") in (None, True, False)
     assert isinstance(payload.get("order-confirmation-level", 0), int | None)

@@ -318,6 +318,25 @@ def test_a_record_that_somebody_else_creates_meanwhile_is_updated(coupa, push, m
     assert coupa.ids("suppliers") == [1]
 
 
+def test_two_rows_that_name_one_record_in_different_forms_do_not_overwrite_each_other(coupa, push):
+    coupa.load({"suppliers": [{"id": 1, "name": "S", "number": "S-1"}]})
+    rows = [
+        {
+            "invoice-number": "I-1",
+            "supplier": {"number": "S-1"},
+            "comments": None,
+            "net-due-date": "2026-11-24",
+        },
+        {"invoice-number": "I-1", "supplier": {"id": 1}, "net-due-date": "2026-11-25"},
+    ]
+    push(rows[:1], "invoices", key=None, run="first")
+    account = push(rows, "invoices", key=None, run="both")
+    assert account.counts | {"rejected": 1} == account.counts
+    assert account.samples[0]["errors"] == ["the same record as row 1"] or account.samples[0]["errors"] == [
+        "the same record as row 2"
+    ]
+
+
 def test_lines_without_an_id_do_not_double_those_of_an_existing_document(coupa, push):
     coupa.load({"suppliers": [{"id": 1, "name": "S", "number": "S-1"}]})
     rows = [
