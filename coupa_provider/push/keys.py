@@ -138,7 +138,7 @@ def values_of(record: Mapping[str, Any], key: Sequence[str], resource: str) -> K
             raise MissingKeyError(
                 f"{'.'.join(path)}, a part of the key, has {len(str(value)):,} characters, too many to be looked up"
             )
-        if base in ("datetime", "date") and not isinstance(value, date) and parse_instant(value) is None:
+        if base in ("datetime", "date") and not _is_day(value):
             raise MissingKeyError(f"{name}, a part of the key, is no date such as 2026-11-24")
         parts.append(KeyPart(path, base, value))
     return tuple(parts)
@@ -152,6 +152,12 @@ def described(values: KeyValues) -> dict[str, Any]:
 def identity(values: KeyValues) -> str:
     """Return a text that two records share if, and only if, Coupa could take them for the same."""
     return "\x1f".join(f"{part.name}={part.text}" for part in values)
+
+
+def _is_day(value: Any) -> bool:
+    day = value if isinstance(value, date) else parse_instant(value)
+    # Further out there is no range around it to ask for.
+    return day is not None and 1 < day.year < 9999
 
 
 def _identifying(reference: Mapping[str, Any]) -> str | None:

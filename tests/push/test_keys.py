@@ -90,9 +90,10 @@ def test_what_a_key_lacks(record, told):
         values_of(record, INVOICE, "invoices")
 
 
-def test_a_day_in_a_key_is_a_day():
+@pytest.mark.parametrize("day", ["x", "0001-01-01", "9999-12-31", dt.date(9999, 12, 31)])
+def test_a_day_in_a_key_is_a_day(day):
     with pytest.raises(MissingKeyError, match=r"rate-date, a part of the key, is no date such as 2026-11-24"):
-        values_of({"rate-date": "x"}, ["rate-date"], "exchange_rates")
+        values_of({"rate-date": day}, ["rate-date"], "exchange_rates")
 
 
 @pytest.mark.parametrize(
