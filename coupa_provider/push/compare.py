@@ -8,7 +8,7 @@ against what was sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -155,4 +155,4 @@ def _same_time(sent: Any, shown: Any) -> bool:
         # A day is midnight in the zone of the company, in which Coupa shows it.
         return text == str(shown)[:10]
     here = sent if isinstance(sent, datetime) else parse_instant(text)
-    return here is not None and here.replace(microsecond=0) == there.replace(microsecond=0)
+    return here is not None and here.astimezone(UTC).replace(microsecond=0) == there.replace(microsecond=0)

@@ -244,3 +244,12 @@ def test_what_may_be_sent_twice(changes, repeatable, added):
     attributes = find_resource("invoices").attributes
     assert (adds_to(changes, attributes) == []) is repeatable
     assert added_lines(changes, attributes) == added
+
+
+def test_an_instant_in_the_hour_that_comes_twice_is_compared_as_an_instant():
+    """Python takes such a time in one zone for unequal to all times in others (PEP 495)."""
+    shown = {"payment-date": "2024-11-03T01:30:00-07:00"}
+    sent = dt.datetime.fromisoformat(shown["payment-date"]).astimezone(ZoneInfo("America/Los_Angeles"))
+    assert differences({"payment-date": sent}, shown, find_resource("invoices").attributes) == []
+    later = {"payment-date": sent.replace(fold=1)}
+    assert differences(later, shown, find_resource("invoices").attributes) == ["payment-date"]

@@ -405,6 +405,8 @@ def test_every_row_becomes_a_payload_or_is_refused_in_words(values, empty):
         told = ("fine",)
     assert all(told)
     payload = json.loads(encode_body(sent))
-    assert all(isinstance(payload.get(name, ""), str | bool | None) for name in ("name", "number", "savings-pct"))
+    assert all(
+        isinstance(payload.get(name, ""), str | bool | None) for name in ("name", "number", "savings-pct")
+    )
     assert payload.get("on-hold") in (None, True, False)
     assert isinstance(payload.get("order-confirmation-level", 0), int | None)
