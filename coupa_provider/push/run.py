@@ -131,7 +131,8 @@ def push_records(
     content = source.check()
     if source.columns:
         reader.check_columns(source.columns)
-    place = _place_of(folder, run, [content, client.config.base_url, *map(repr, (push, key))])
+    asked = [push.resource.strip("/"), push.operation, *key, push.empty, *sorted(push.undocumented)]
+    place = _place_of(folder, run, [content, client.config.base_url, *asked])
     ledger = Ledger(place)
     counters = client.client.counters
     requests_before, throttled_before = counters.requests, counters.throttled

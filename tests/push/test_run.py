@@ -214,6 +214,12 @@ def test_a_task_cleared_after_its_end_tries_the_rejected_rows_again(coupa, push)
     assert third.requests == 0
 
 
+def test_the_next_try_finds_the_account_however_the_arguments_are_written(coupa, push):
+    first = push([supplier(1)], undocumented=["b", "a"], key=["number"])
+    again = push([supplier(1)], "/suppliers", undocumented={"a", "b"}, key=("number",))
+    assert (again.outcomes, again.requests) == (first.outcomes, 0)
+
+
 def test_another_run_with_the_same_rows_looks_at_coupa_again(coupa, push):
     assert push([supplier(1)], run="monday").counts["created"] == 1
     coupa.configure()
