@@ -44,7 +44,7 @@ test: $(VENV)/.dev
 # Without what never meets Airflow and is tested at length on 3.3.
 test-airflow2: $(VENV2)/.test
 	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n auto --dist worksteal --timeout 300 \
-		--ignore tests/completeness --ignore tests/emulator --ignore tests/benchmarks --ignore tests/load $(PYTEST)
+		--ignore tests/completeness --ignore tests/emulator --ignore tests/resources --ignore tests/benchmarks --ignore tests/load $(PYTEST)
 
 test-browser: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m browser --timeout 600 tests/browser $(PYTEST)

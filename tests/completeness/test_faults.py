@@ -10,7 +10,7 @@ from airflow.exceptions import AirflowException
 from coupa_provider.client.errors import CoupaError
 from coupa_provider.client.retry import RetryPolicy
 
-INVOICES = 20_000
+INVOICES = 8_000
 KINDS = [
     "500", "502", "503", "429", "429_seconds", "429_date", "drop_before", "drop_middle", "truncated", "stall",
     "login_redirect", "revoke_token",
@@ -21,14 +21,14 @@ DRIFT = {"updates_per_s": 20, "inserts_per_s": 5, "deletes_per_s": 2}
 @pytest.mark.parametrize("kind", KINDS)
 def test_passing_faults_lose_nothing(coupa, extract, there_all_along, kind):
     before = coupa.ids("invoices")
-    rate = 0.01 if kind in ("stall", "429_seconds", "429_date", "revoke_token") else 0.05
+    rate = 0.02 if kind in ("stall", "429_seconds", "429_date", "revoke_token") else 0.05
     coupa.configure(faults={"rate": rate, "kinds": [kind], "seed": 3, "stall_s": 3}, drift=DRIFT)
     landing = extract()
     found = landing.ids()
     assert coupa.seen()["faults_served"].get(kind, 0) >= 2
     assert max(found.values()) == 1
     assert there_all_along(before) - set(found) == set()
-    assert landing.manifest["records"] == found.total() >= 19_900
+    assert landing.manifest["records"] == found.total() >= 7_900
 
 
 def test_all_faults_at_once_lose_nothing(coupa, extract, there_all_along):
