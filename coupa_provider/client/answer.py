@@ -27,7 +27,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
-from coupa_provider.client.files import Received
+from coupa_provider.client.received import Received
 from coupa_provider.resources import find_resource, resource_paths
 
 _EXCERPT_CHARACTERS = 300

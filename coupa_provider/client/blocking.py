@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.config import CoupaConfig
-from coupa_provider.client.files import Received
 from coupa_provider.client.id_ranges import IdRange
 from coupa_provider.client.page import Counters, Page
+from coupa_provider.client.received import Received
 from coupa_provider.client.retry import RetryPolicy
 from coupa_provider.client.token import RefreshTokenStore, Token
 from coupa_provider.client.walk import Walk

@@ -26,11 +26,12 @@ from coupa_provider.client.errors import (
     CoupaRateLimitError,
     CoupaUnavailableError,
 )
-from coupa_provider.client.files import Form, Received, check_file, content_type_of
+from coupa_provider.client.files import Form, check_file, content_type_of
 from coupa_provider.client.graphql import GRAPHQL_PATH, read_data, request_body
 from coupa_provider.client.pacing import Pacer, shared_pacer
 from coupa_provider.client.page import Counters
 from coupa_provider.client.query import encode_arguments, encode_fields
+from coupa_provider.client.received import Received
 from coupa_provider.client.retry import WITHOUT_EFFECT, Failure, RetryPolicy
 from coupa_provider.client.token import (
     ACTIVATION_SECONDS,

@@ -9,13 +9,12 @@ import re
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 
+from coupa_provider.client.answer import Answer
 from coupa_provider.client.errors import CoupaNotAFileError, CoupaNotFoundError, CoupaUnavailableError
-
-if TYPE_CHECKING:
-    from coupa_provider.client.answer import Answer
+from coupa_provider.client.received import Received
 
 #: A PDF says within its last bytes that it is whole.
 _PDF_END_BYTES = 1024
@@ -38,26 +37,6 @@ class Form:
     name: str
     content_type: str
     fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A file that came with an answer and was written away.
-
-    :param size: its size in bytes.
-    :param sha256: checksum of its content, in hexadecimal.
-    :param content_type: media type in lower case, empty where none was given.
-    :param name: file name as Coupa gave it, which nobody may trust; None where it gave none.
-    :param beginning: its first bytes.
-    :param ending: its last bytes.
-    """
-
-    size: int
-    sha256: str
-    content_type: str
-    name: str | None
-    beginning: bytes = field(repr=False)
-    ending: bytes = field(repr=False)
 
 
 def content_type_of(name: str) -> str:

@@ -30,7 +30,7 @@ from graphql import (
 )
 
 from coupa_provider.emulator.attributes import CUSTOM_FIELDS, home_of_type, readable_attributes
-from coupa_provider.emulator.graphql import Reader, Reference
+from coupa_provider.emulator.graphql_reader import Reader, Reference
 from coupa_provider.emulator.store import Record
 from coupa_provider.emulator.xml import singular
 from coupa_provider.resources import Attribute, Resource, attributes_of_type, find_resource, resource_paths

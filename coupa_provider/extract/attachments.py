@@ -33,7 +33,7 @@ from coupa_provider.client.errors import (
     CoupaNotFoundError,
     CoupaValidationError,
 )
-from coupa_provider.client.files import Received
+from coupa_provider.client.received import Received
 from coupa_provider.client.together import for_each_read, together
 from coupa_provider.extract.attachment_manifest import (
     ABSENT,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from coupa_provider.client.blocking import BlockingClient, BlockingWalk
     from coupa_provider.client.client import CoupaClient
     from coupa_provider.client.config import CoupaConfig
-    from coupa_provider.client.files import Received
+    from coupa_provider.client.received import Received
     from coupa_provider.client.retry import RetryPolicy
 
 
