@@ -41,6 +41,7 @@ class AirflowUi:
     url: str
     home: Path
     log: Path
+    env: dict[str, str]
 
 
 def need(request: pytest.FixtureRequest, what: str) -> None:
@@ -92,7 +93,7 @@ def airflow_ui(
         )
     try:
         wait_until_healthy(url, server, log)
-        yield AirflowUi(url, home, log)
+        yield AirflowUi(url, home, log, env)
     finally:
         stop_group(server)
 
