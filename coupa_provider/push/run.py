@@ -290,7 +290,7 @@ class _Pushing:
 
     async def _decide(self, items: Sequence[_Item]) -> list[tuple[_Item, Decision]]:
         keyed = [(item, item.key) for item in items if item.key]
-        fields = _shape([item.sent for item, _ in keyed])
+        fields = shape_of([item.sent for item, _ in keyed])
         found = await look_up(self._client, self._resource, [key for _, key in keyed], fields)
         decisions = [
             (item, self._decide_one(item, records)) for (item, _), records in zip(keyed, found, strict=True)
@@ -338,7 +338,7 @@ class _Pushing:
         """Send one record; None if its outcome is in doubt."""
         creates = decision.send == CREATE
         path = self._resource if creates else f"{self._resource}/{decision.record_id}"
-        shape = encode_fields(_shape([decision.body]), always=["id"])
+        shape = encode_fields(shape_of([decision.body]), always=["id"])
         try:
             shown = await self._client.call(
                 "POST" if creates else "PUT",
@@ -467,8 +467,11 @@ def _place_of(folder: Destination, run: str, parts: Sequence[str]) -> Destinatio
     return Destination(folder.fs, folder.path_of(name), folder.url_of(name))
 
 
-def _shape(records: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Return the ``fields`` that show what some records hold: enough to compare, and small."""
+def shape_of(records: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return the ``fields`` that show what some records hold: enough to compare, and small.
+
+    :param records: attributes by dashed name.
+    """
     scalars: dict[str, None] = {"id": None}
     below: dict[str, list[Mapping[str, Any]]] = {}
     whole: set[str] = set()
@@ -484,7 +487,7 @@ def _shape(records: Sequence[Mapping[str, Any]]) -> list[Any]:
             else:
                 scalars[name] = None
     shape: list[Any] = [name for name in scalars if name not in below and name not in whole]
-    shape += [{name: _shape(values)} for name, values in below.items() if name not in whole]
+    shape += [{name: shape_of(values)} for name, values in below.items() if name not in whole]
     return [*shape, *({name: {}} for name in sorted(whole))]
 
 

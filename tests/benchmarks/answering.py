@@ -13,10 +13,10 @@ from emulating import CLIENT_ID, CLIENT_SECRET, Emulator
 from coupa_provider.client.blocking import BlockingClient
 from coupa_provider.client.config import CoupaConfig
 from coupa_provider.client.query import encode_fields
-from coupa_provider.push.run import _shape
+from coupa_provider.push.run import shape_of
 
-#: The first is what the push asks for; pared, it would name what was sent of each line, too.
-SHAPES = ("what was sent", "lines pared", "limited", "none", "full")
+#: The first is what the push asks for.
+SHAPES = ("what was sent", "limited", "none", "full")
 _LINES = 10
 
 
@@ -84,15 +84,7 @@ def _asked(shape: str, body: Mapping[str, Any]) -> dict[str, str]:
         return {}
     if shape in ("limited", "none"):
         return {"return_object": shape}
-    fields = _shape([body])
-    if shape == "lines pared":
-        fields = [
-            {name: _shape(body[name]) for name in entry}
-            if isinstance(entry, dict) and "invoice-lines" in entry
-            else entry
-            for entry in fields
-        ]
-    return {"fields": encode_fields(fields, always=["id"])}
+    return {"fields": encode_fields(shape_of([body]), always=["id"])}
 
 
 def _supplier(number: int) -> dict[str, Any]:

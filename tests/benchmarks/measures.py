@@ -270,7 +270,7 @@ def answer_shapes(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
     with running_emulator(None) as emulator:
         for (kind, operation), figures in answers(emulator, sizes.answers).items():
             ours = figures[SHAPES[0]]
-            for shape in SHAPES[1:] if kind == "invoices" else SHAPES[2:]:  # a supplier has no lines
+            for shape in SHAPES[1:]:
                 theirs = figures[shape]
                 yield Line(
                     f"ms to {operation} {kind}, answer shows what was sent",
