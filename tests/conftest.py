@@ -41,9 +41,30 @@ os.environ.update(
 )
 
 
+@pytest.hookimpl(trylast=True)  # after the options have taken tests out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that no process is left with it when the others are done."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Have each process begin with what takes long, so that none is left with it when the others are done.
+
+    pytest-xdist gives each process a run of tests that follow each other, of about equal length, and lets it take others
+    later. The tests of a module stay together: they share what it took long to set up.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow: dict[Path, list[pytest.Item]] = {}
+    quick: list[pytest.Item] = []
+    for item in items:
+        if item.get_closest_marker("slow"):
+            slow.setdefault(item.path, []).append(item)
+        else:
+            quick.append(item)
+    modules = list(slow.values())
+    left, ordered = len(items), []
+    for place in range(processes):
+        own = [item for module in modules[place::processes] for item in module]
+        room = max(0, left // (processes - place) - len(own))
+        ordered += own + quick[:room]
+        left -= len(own) + len(quick[:room])
+        del quick[:room]
+    items[:] = ordered + quick
 
 
 @pytest.fixture(scope="session")
