@@ -49,6 +49,8 @@ from coupa_provider.resources import Resource, find_resource
 
 #: The most Coupa gives, and the steps down when even that takes it too long.
 PAGE_SIZES = (50, 20, 5)
+#: Ids or keys to ask for at a time: a page that is not full needs no second one to prove that it was all.
+BATCH = PAGE_SIZES[0] - 1
 #: Pages that may wait for the consumer; more are not fetched.
 _WAITING_PAGES = 8
 #: Requests a second that Coupa takes at most. An emulator on this machine may take more, but is near: more

@@ -35,6 +35,7 @@ from coupa_provider.client.errors import (
 )
 from coupa_provider.client.received import Received
 from coupa_provider.client.together import for_each_read, together
+from coupa_provider.client.walk import BATCH
 from coupa_provider.extract.attachment_manifest import (
     ABSENT,
     FAILED,
@@ -61,8 +62,6 @@ from coupa_provider.extract.segments import Segments
 
 log = logging.getLogger(__name__)
 
-#: One fewer than a page holds: a page that is not full needs no second one to prove that it was all.
-_BATCH = 49
 #: Files under way at a time: enough to fill the pace with answers that take half a second.
 _LANES = 16
 _LOOKING_UP = 2
@@ -216,7 +215,7 @@ class _Fetching:
         for rows in self._extract.batches(["id"]):
             for record_id in rows.column(0).to_pylist():
                 batch.append(record_id)
-                if len(batch) == _BATCH:
+                if len(batch) == BATCH:
                     yield batch
                     batch = []
         if batch:

@@ -6,7 +6,6 @@ it is read before the action where a status is documented, and again where the a
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,9 +21,9 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.client.query import encode_fields
-from coupa_provider.client.retry import Failure
+from coupa_provider.push.doubt import reason_of, wait_in_doubt
 from coupa_provider.push.errors import PushError
-from coupa_provider.push.single import default_fields, kept, reason_of
+from coupa_provider.push.single import default_fields, kept
 from coupa_provider.resources import find_resource
 from coupa_provider.resources.actions import Action, actions_of, find_action
 
@@ -225,14 +224,13 @@ class _Performance:
                 raise self._unknown(
                     f"was lost, and Coupa refused it when it was sent again: {refused.message}.", refused
                 ) from refused
-            delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
-            await asyncio.sleep(delay or 0.0)
+            is_patient = await wait_in_doubt(self._client, attempt, lost)
             now = await self._read() if self._watched else {}
             if self._is_done(now) and not self._is_done(before):
                 log.info("%s is done: only the answer was lost", self._named)
                 return self._shown(now)
             self._check_repeat(before, now, lost)
-            if delay is None:
+            if not is_patient:
                 raise CoupaUnavailableError(
                     f"{self._named} was sent {attempt} times without effect; the last answer was lost "
                     f"({reason_of(lost)})",

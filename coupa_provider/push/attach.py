@@ -15,9 +15,8 @@ import msgspec
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.errors import CoupaOutcomeUnknownError
 from coupa_provider.client.walk import Walk
-from coupa_provider.push.doubt import pause_in_doubt
+from coupa_provider.push.doubt import pause_in_doubt, reason_of
 from coupa_provider.push.errors import PushError
-from coupa_provider.push.single import reason_of
 
 log = logging.getLogger(__name__)
 

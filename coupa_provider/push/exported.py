@@ -33,13 +33,13 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.client.query import encode_arguments
-from coupa_provider.client.retry import Failure
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
-from coupa_provider.client.walk import Walk
+from coupa_provider.client.walk import BATCH, Walk
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import ManifestReader
 from coupa_provider.extract.progress import Progress, Reporter
+from coupa_provider.push.doubt import delay_in_doubt
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.journal import Journal
 from coupa_provider.resources import find_resource
@@ -59,8 +59,6 @@ OUTCOMES = (MARKED, ALREADY, CHANGED, GONE)
 _INTENDED = "intended"
 _REFUSED = "refused"
 
-#: One fewer than a page holds: a page that is not full needs no second one to prove that it was all.
-_BATCH = 49
 #: Batches at work at a time: while one is looked up and another noted, one is marked.
 _LANES = 3
 #: Refusals after which it is not about single records.
@@ -201,7 +199,7 @@ class _Marking:
                     continue
                 self.undated += landed is None
                 batch[record_id] = landed
-                if len(batch) == _BATCH:
+                if len(batch) == BATCH:
                     yield batch
                     batch = {}
         if batch:
@@ -313,7 +311,7 @@ class _Marking:
 
     async def _pause(self, attempt: int, records: int, doubt: Exception | None) -> None:
         """Wait before records in doubt are looked up again: a slow Coupa may still be at work on them."""
-        delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
+        delay = delay_in_doubt(self._client, attempt, doubt)
         if delay is None:
             raise CoupaUnavailableError(
                 f"{records} records of {self._resource!r} were still not exported after {attempt} tries to mark them "

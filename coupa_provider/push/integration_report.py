@@ -28,6 +28,7 @@ from coupa_provider.client.errors import (
 )
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
+from coupa_provider.client.walk import BATCH
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.manifest_reader import checksum_of
 from coupa_provider.push.doubt import pause_in_doubt
@@ -37,7 +38,7 @@ from coupa_provider.push.integration_reporting import BAD, ERRORS, HISTORY, Repo
 from coupa_provider.push.journal import Journal
 from coupa_provider.push.keys import KeyPart, KeyValues
 from coupa_provider.push.ledger import OUTCOMES, Settled
-from coupa_provider.push.lookup import BATCH, look_up
+from coupa_provider.push.lookup import look_up
 
 log = logging.getLogger(__name__)
 

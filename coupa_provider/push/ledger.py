@@ -1,8 +1,8 @@
 """The account of a push: what became of each row, and what was about to be sent.
 
-While a push is under way it is kept as notes that outlive a killed process, see :class:`coupa_provider.extract.segments.Segments`; once all
-rows have an outcome, a file of outcomes takes their place. An index in a temporary database answers questions without
-holding a large file's rows in memory.
+While a push is under way it is kept as notes that outlive a killed process, see
+:class:`coupa_provider.extract.segments.Segments`; once all rows have an outcome, a file of outcomes takes their place. An
+index in a temporary database answers questions without holding a large file's rows in memory.
 """
 
 from __future__ import annotations

@@ -13,11 +13,9 @@ import msgspec
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.conditions import parse_instant
 from coupa_provider.client.query import IMPOSSIBLE
-from coupa_provider.client.walk import Walk
+from coupa_provider.client.walk import BATCH, Walk
 from coupa_provider.push.keys import KeyPart, KeyValues
 
-#: One fewer than a page holds: a page that is not full needs no second one to prove that it was all.
-BATCH = 49
 _MOST_CHARACTERS = 1500
 _TIMES = ("datetime", "date")
 _decoder = msgspec.json.Decoder(float_hook=Decimal)

@@ -30,17 +30,18 @@ from coupa_provider.client.errors import (
     CoupaValidationError,
 )
 from coupa_provider.client.query import encode_fields
-from coupa_provider.client.retry import Failure
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
+from coupa_provider.client.walk import BATCH
 from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.progress import Progress, Reporter
 from coupa_provider.push.compare import adds_to, differences
 from coupa_provider.push.decide import CREATE, OPERATIONS, UPDATE, Decision, decide
+from coupa_provider.push.doubt import is_timed_out, reason_of, wait_in_doubt
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, identity, values_of
 from coupa_provider.push.ledger import CREATED, REJECTED, UNKNOWN, UPDATED, Ledger, Settled
-from coupa_provider.push.lookup import BATCH, look_up
+from coupa_provider.push.lookup import look_up
 from coupa_provider.push.record import InvalidRowError, RecordReader
 from coupa_provider.push.rejected import write_rejected
 from coupa_provider.push.source import Row, Source
@@ -53,8 +54,6 @@ _LANES = (3, 12)
 #: Records in a row on which Coupa crashes: more than these are not about single records.
 _MOST_CRASHES = 10
 _SAMPLE = 20
-#: A gateway gives up before the application does: longest wait before a look-up can be believed, in seconds.
-_AFTER_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +281,11 @@ class _Pushing:
             outcomes = [_account(item, decision) for item, decision in decisions if decision.outcome]
             to_send = [(item, decision) for item, decision in decisions if decision.send]
             for kind in {decision.send for _, decision in to_send}:
-                rows = [item.row for item, decision in to_send if decision.send == kind]
-                await asyncio.to_thread(self._ledger.note, intent=kind, rows=rows)
+                rows = [
+                    item.row for item, decision in to_send if decision.send == kind and item.doubt != kind
+                ]
+                if rows:
+                    await asyncio.to_thread(self._ledger.note, intent=kind, rows=rows)
             await asyncio.to_thread(self._note, outcomes, wait=not any(item.doubt for item in waiting))
             waiting = await self._send_all(to_send)
             await self._pause(waiting)
@@ -309,7 +311,31 @@ class _Pushing:
             # Its key has another form, such as the id of a reference in place of its number.
             same = f"the same record as row {first}"
             return Decision(REJECTED, record_id=int(found[0]["id"]), errors=(same,))
-        return decide(self._push.operation, item.sent, found, self._reader.attributes, item.doubt)
+        decision = decide(self._push.operation, item.sent, found, self._reader.attributes, item.doubt)
+        is_patient = item.failures < self._client.retry.attempts
+        return decision if is_patient or not decision.send else self._give_up(item, decision)
+
+    def _give_up(self, item: _Item, decision: Decision) -> Decision:
+        """Decide about a record that was sent often enough, and is not there, or not as it was sent.
+
+        :raises CoupaError: it is not about this record.
+        """
+        assert item.error is not None  # noqa: S101 - each failure has one
+        reason = reason_of(item.error)
+        if item.error.status != 500:
+            raise CoupaUnavailableError(
+                f"Row {item.row} was sent {item.failures} times to {self._resource!r}, and each answer was lost: {reason}",
+                status=item.error.status,
+                method=item.error.method,
+                path=item.error.path,
+                request_id=item.error.request_id,
+            ) from item.error
+        # A record on which Coupa itself fails, each time, must not stop the others.
+        self._crashes += 1
+        if self._crashes >= _MOST_CRASHES:
+            raise item.error
+        failed = f"Coupa failed on it each time, and it is not there as it was sent: {reason}"
+        return Decision(REJECTED, record_id=decision.record_id, errors=(failed,))
 
     def _claim(self, record_id: Any, row: int) -> int:
         """Return the row that a record belongs to: this one, or the first that led to it."""
@@ -354,11 +380,16 @@ class _Pushing:
                 raise
             return item.settled(REJECTED, id=decision.record_id, errors=[error.message])
         except CoupaOutcomeUnknownError as error:
-            return self._lost(item, decision, error)
+            if not item.key:
+                return item.settled(UNKNOWN, errors=[error.message])
+            item.doubt, item.error = decision.send, error
+            item.failures += 1
+            return None
         except CoupaRetryableError as error:
             if error.status != 500:
                 raise
-            return self._crashed(item, decision, error)
+            item.doubt, item.error, item.failures = decision.send, error, self._client.retry.attempts
+            return None
         self._crashes = 0
         record = shown if isinstance(shown, Mapping) else {}
         if creates and not record.get("id") and item.key:
@@ -385,44 +416,13 @@ class _Pushing:
             return None
         return item.settled(REJECTED, id=decision.record_id, errors=errors)
 
-    def _lost(self, item: _Item, decision: Decision, error: CoupaOutcomeUnknownError) -> Settled | None:
-        if not item.key:
-            return item.settled(UNKNOWN, errors=[error.message])
-        item.doubt, item.error = decision.send, error
-        item.failures += 1
-        if item.failures < self._client.retry.attempts:
-            return None
-        if error.status == 500:
-            return self._crashed(item, decision, error)
-        raise CoupaUnavailableError(
-            f"Row {item.row} was sent {item.failures} times to {self._resource!r}, and each answer was lost",
-            status=error.status,
-            method=error.method,
-            path=error.path,
-            request_id=error.request_id,
-        ) from error
-
-    def _crashed(self, item: _Item, decision: Decision, error: CoupaError) -> Settled:
-        """A record on which Coupa itself fails, each time, must not stop the others."""
-        self._crashes += 1
-        if self._crashes >= _MOST_CRASHES:
-            raise error
-        return item.settled(REJECTED, id=decision.record_id, errors=[error.message])
-
     async def _pause(self, doubtful: Sequence[_Item]) -> None:
-        """Wait before records in doubt are looked up: a slow Coupa may still be at work on them."""
+        """Wait before records whose answers were lost are looked up."""
         lost = [item for item in doubtful if item.error is not None]
-        if not lost:
-            return
-        attempt = max(item.failures for item in lost)
-        delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True) or 0.0
-        causes = [item.error.__cause__ for item in lost if item.error is not None]
-        if any(isinstance(cause, CoupaUnavailableError) and cause.timed_out for cause in causes):
-            delay = max(delay, min(_AFTER_TIMEOUT, self._client.config.timeout_seconds / 2))
-        log.info(
-            "%s: %s answers were lost, looking these records up in %.1f s", self._resource, len(lost), delay
-        )
-        await asyncio.sleep(delay)
+        if lost:
+            log.info("%s: %s answers were lost, looking these records up", self._resource, len(lost))
+            gravest = max((item.error for item in lost), key=is_timed_out)
+            await wait_in_doubt(self._client, max(item.failures for item in lost), gravest)
 
     def _note(self, outcomes: Sequence[Settled], wait: bool = False) -> None:
         self._ledger.note(outcomes, wait=wait)

@@ -6,7 +6,6 @@ of how far it came.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from typing import Any
 
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.errors import (
-    CoupaError,
     CoupaOutcomeUnknownError,
     CoupaQueryError,
     CoupaUnavailableError,
     CoupaValidationError,
 )
 from coupa_provider.client.query import encode_fields, top_level_fields
-from coupa_provider.client.retry import Failure
 from coupa_provider.push.compare import adds_to
+from coupa_provider.push.doubt import reason_of, wait_in_doubt
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.keys import KeyValues, MissingKeyError, checked_key, described, values_of
 from coupa_provider.push.lookup import look_up
@@ -197,12 +195,6 @@ def default_fields(resource: str) -> list[str]:
     return ["id", "status"] if known is not None and "status" in known.attributes else ["id"]
 
 
-def reason_of(lost: CoupaOutcomeUnknownError) -> str:
-    """Return what happened to a lost answer, without the answer."""
-    cause = lost.__cause__
-    return cause.message if isinstance(cause, CoupaError) else lost.message
-
-
 class _Creation:
     """A create and what is needed to find out about it."""
 
@@ -266,11 +258,10 @@ class _Creation:
                 if attempt > 1 and (there := await self._find()) is not None:
                     return self._found(there)
                 raise
-            delay = self._client.retry.next_delay(Failure.BROKEN, attempt=attempt, repeatable=True)
-            await asyncio.sleep(delay or 0.0)
+            is_patient = await wait_in_doubt(self._client, attempt, lost)
             if (there := await self._find()) is not None:
                 return self._found(there)
-            if delay is None:
+            if not is_patient:
                 raise CoupaUnavailableError(
                     f"{self._named()} was sent {attempt} times and is still not there; the last answer was lost "
                     f"({reason_of(lost)})",

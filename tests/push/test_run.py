@@ -278,6 +278,43 @@ def test_a_record_on_which_coupa_crashes_does_not_stop_the_others(coupa, push):
     assert "not available" in account.samples[0]["errors"][0]
 
 
+def test_a_record_that_is_there_after_all_is_not_called_rejected(coupa, push, monkeypatch):
+    """The last try is answered by an internal error though it was carried out: the look-up after it tells."""
+    from coupa_provider.push import run as module
+
+    look_up = module.look_up
+    calls = []
+
+    async def arrived_late(client, resource, wanted, fields):
+        calls.append(len(wanted))
+        if len(calls) == client.retry.attempts + 1:  # one look-up before the first try, and one after each
+            load_suppliers(coupa, [1])
+        return await look_up(client, resource, wanted, fields)
+
+    monkeypatch.setattr(module, "look_up", arrived_late)
+    coupa.configure(faults={"always": True, "kinds": ["500"], "methods": ["POST"], "paths": ["suppliers"]})
+    account = push([supplier(1)], operation="create")
+    assert account.counts["created"] == 1
+    assert coupa.ids("suppliers") == [1]
+
+
+def test_a_record_on_which_every_create_crashes_is_rejected_after_a_last_look(coupa, push):
+    coupa.configure(faults={"always": True, "kinds": ["500"], "methods": ["POST"], "paths": ["suppliers"]})
+    account = push([supplier(1)])
+    assert account.counts["rejected"] == 1
+    assert account.samples[0]["errors"][0].startswith(
+        "Coupa failed on it each time, and it is not there as it was sent"
+    )
+
+
+def test_when_each_answer_is_lost_the_error_tells_how(coupa, push):
+    coupa.configure(
+        faults={"always": True, "kinds": ["drop_before"], "methods": ["POST"], "paths": ["suppliers"]}
+    )
+    with pytest.raises(CoupaRetryableError, match=r"Row 1 was sent 8 times .* The connection to .* broke"):
+        push([supplier(1)])
+
+
 def test_an_outage_fails_the_task_and_the_next_try_goes_on(coupa, push):
     rows = [supplier(n) for n in range(1, 201)]
     coupa.configure(faults={"always": True, "kinds": ["503"], "methods": ["POST"], "after": 60})
