@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -26,6 +27,7 @@ class Answer:
     :param content_type: its type.
     :param headers: further headers.
     :param file: a file that is sent in place of the body.
+    :param shows: catalog path and stored bodies of the records that were read for it.
     """
 
     status: int
@@ -33,6 +35,7 @@ class Answer:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     file: FileContent | None = None
+    shows: tuple[str, Sequence[bytes]] | None = None
 
     @property
     def size(self) -> int:

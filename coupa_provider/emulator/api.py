@@ -199,6 +199,12 @@ class Api:
                 raise QueryError(f"offset must not be greater than {settings.max_offset}")
             query.offset = settings.max_offset
         bodies = [] if self._is_futile(query, target) else self._select(query, target)
+        answer = self._page(bodies, query, target, as_xml)
+        answer.shows = (resource.path, bodies)
+        return answer
+
+    def _page(self, bodies: Sequence[bytes], query: ListQuery, target: Target, as_xml: bool) -> Answer:
+        resource, switches = target.resource, self._instance.settings.switches
         fields = self._fields(query, target)
         plain = not as_xml and fields is None and query.return_object in (None, "full", "none")
         if plain and switches["U29"] == "present":
@@ -293,7 +299,9 @@ class Api:
             raise _Missing
         if target.resource.type == "Attachment" and self._instance.settings.switches["U26"] == "binary":
             return download(self._instance, target, decode(body), singular(target.resource.xml_root), as_xml)
-        return self._one(200, body, query, target, as_xml)
+        answer = self._one(200, body, query, target, as_xml)
+        answer.shows = (target.resource.path, [body])
+        return answer
 
     def _one(self, status: int, body: bytes, query: ListQuery, target: Target, as_xml: bool) -> Answer:
         fields = self._fields(query, target)

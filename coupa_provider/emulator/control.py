@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.profiles import PROFILES
 from coupa_provider.emulator.settings import SettingError
 from coupa_provider.emulator.switches import SWITCHES
+from coupa_provider.emulator.timed_changes import read_change
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -55,6 +56,13 @@ def control_routes(instance: Instance) -> list[Route]:
 
     async def drift(request: Request) -> Response:
         return JSONResponse(instance.drift_log.report())
+
+    async def changes(request: Request) -> Response:
+        if request.method == "POST":
+            planned = [read_change(given) for given in await _objects(request)]
+            return JSONResponse({"ids": [instance.plan(change) for change in planned]}, 201)
+        body = msgspec.json.encode(instance.timed_changes.report())
+        return Response(body, media_type="application/json")
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
@@ -118,6 +126,8 @@ def control_routes(instance: Instance) -> list[Route]:
         ("GET", "/ids/{resource:path}", ids),
         ("GET", "/record/{resource:path}/{record_id:int}", record),
         ("GET", "/drift", drift),
+        ("GET", "/changes", changes),
+        ("POST", "/changes", changes),
         ("GET", "/clock", clock),
         ("POST", "/clock", clock),
         ("POST", "/revoke_tokens", revoke_tokens),
@@ -144,13 +154,25 @@ def _seconds(value: Any) -> float:
 
 
 async def _object(request: Request) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(await request.body() or b"{}")
-    except msgspec.DecodeError as error:
-        raise SettingError(f"the body is not JSON: {error}") from None
+    value = await _json(request)
     if not isinstance(value, dict):
         raise SettingError("the body must be a JSON object")
     return value
+
+
+async def _objects(request: Request) -> list[Mapping[str, Any]]:
+    value = await _json(request)
+    several = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, dict) for one in several):
+        raise SettingError("the body must be a JSON object or a list of them")
+    return several
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(await request.body() or b"{}")
+    except msgspec.DecodeError as error:
+        raise SettingError(f"the body is not JSON: {error}") from None
 
 
 def _refusing(handler: Handler) -> Handler:

@@ -14,6 +14,7 @@ from coupa_provider.emulator.downloads import file_of
 from coupa_provider.emulator.instance import Data, Instance, read_data_file
 from coupa_provider.emulator.running import listening_socket, server_for, url_of
 from coupa_provider.emulator.stamps import DEFAULT_ZONE
+from coupa_provider.emulator.timed_changes import Change, addition
 
 _START_S = 120
 
@@ -181,6 +182,49 @@ class Emulator:
         :return: number of records taken by path.
         """
         return self._instance.load(data)
+
+    def change(
+        self,
+        resource: str,
+        record_id: int,
+        attributes: Mapping[str, Any],
+        *,
+        after_seconds: float = 0,
+        after_reads: int | None = None,
+    ) -> None:
+        """Change a record, at once or later, as if somebody did it in the user interface.
+
+        Nothing is validated, and ``updated-at`` moves unless it is given.
+
+        :param resource: catalog path.
+        :param record_id: id of the record.
+        :param attributes: new values in Coupa's dashed form, nested ones whole.
+        :param after_seconds: when, by the real clock from now on.
+        :param after_reads: right after this many GET answers that contain the record, in place of a time.
+        :raises SettingError: when there is no such record, or an argument cannot be.
+        """
+        self._instance.plan(
+            Change(resource, record_id, attributes, after_seconds=after_seconds, after_reads=after_reads)
+        )
+
+    def add(self, resource: str, record: Mapping[str, Any], *, after_seconds: float = 0) -> int:
+        """Let a record appear, at once or later.
+
+        :param resource: catalog path; that of a nested collection holds the id of the parent.
+        :param record: the record in Coupa's dashed form; what it leaves out is filled in.
+        :param after_seconds: when, by the real clock from now on.
+        :return: the id that it has or will have.
+        :raises SettingError: when an argument cannot be.
+        """
+        return self._instance.plan(addition(resource, record, after_seconds))
+
+    def changes(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what :meth:`change` and :meth:`add` were told: ``pending``, ``done`` and ``missed``.
+
+        Those done hold the time ``at``, in seconds since 1970 by the real clock; the records of those missed were
+        gone by then.
+        """
+        return self._instance.timed_changes.report()
 
     def drift_log(self) -> dict[str, list[dict[str, Any]]]:
         """Return what drift did so far: events by kind, each with resource, id and time."""

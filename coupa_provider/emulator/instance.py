@@ -24,6 +24,7 @@ from coupa_provider.emulator.settings import Faults, SettingError, Settings
 from coupa_provider.emulator.shape import without_nulls
 from coupa_provider.emulator.stamps import DEFAULT_ZONE, render_instant
 from coupa_provider.emulator.store import Row, Store, row_of
+from coupa_provider.emulator.timed_changes import Change, TimedChanges
 from coupa_provider.resources import Resource, find_resource, resource_paths
 
 # Above the ids that seeded lines have.
@@ -79,6 +80,7 @@ class Instance:
         self.client_secret = client_secret
         self.observed = Observed()
         self.drift_log = DriftLog()
+        self.timed_changes = TimedChanges(self._carry_out)
         self.clock = Clock()
         self.limiter = RateLimiter()
         self.uploads: dict[tuple[str, int], Upload] = {}
@@ -96,6 +98,7 @@ class Instance:
         self.limiter = RateLimiter()
         self.observed.reset()
         self.drift_log.reset()
+        self.timed_changes.reset()
         self.uploads.clear()
         self._lines = 0
         for path in self._sizes:
@@ -199,6 +202,43 @@ class Instance:
             show_attachments(self.store, resource.path, parent_id)
         return taken
 
+    def plan(self, change: Change) -> int:
+        """Change a record or let one appear, now or later; see :mod:`.timed_changes`.
+
+        :param change: what and when.
+        :return: id of the record.
+        :raises SettingError: when there is no such resource, or no such record to change.
+        """
+        if change.is_new:
+            resource, change.parent_id = _resource_and_parent(change.resource)
+            change.resource = resource.path
+            if change.record_id is None:
+                change.record_id = self.store.new_id(resource.path)
+            # No record that is created meanwhile gets this id.
+            collection = self.store.collection(resource.path)
+            collection.next_id = max(collection.next_id, change.record_id + 1)
+        else:
+            path = resource_at(change.resource).path
+            record_id = change.record_id or 0
+            is_known = self.store.body(path, record_id) is not None
+            if not is_known and not self.timed_changes.will_add(path, record_id):
+                raise SettingError(f"there is no record {record_id} of {path}; add it before it is changed")
+        self.timed_changes.plan(change)
+        return change.record_id or 0
+
+    def _carry_out(self, change: Change) -> bool:
+        path = change.resource
+        if change.is_new:
+            self._load(resource_at(path), change.parent_id, [{**change.attributes, "id": change.record_id}])
+            return True
+        record = self.store.record(path, change.record_id or 0)
+        if record is None:
+            return False
+        record.update({"updated-at": self.stamp(), **change.attributes})
+        self.store.collection(path).own_names.update(change.attributes)
+        self.store.put(path, record)
+        return True
+
     def completed(self, resource: Resource, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return a record with all documented attributes.
 
@@ -228,10 +268,11 @@ class Instance:
         return render_instant(int(self.clock.now()), self.seeder.world.zone)
 
     def tick(self, seconds: float) -> None:
-        """Let drift go on, unless a test has set the clock.
+        """Carry out the timed changes that are due, and let drift go on, unless a test has set the clock.
 
         :param seconds: time since the last tick.
         """
+        self.timed_changes.carry_out_due()
         if not self.clock.is_set:
             self._drift(seconds)
 

@@ -97,7 +97,7 @@ class Server:
     async def _drift(self) -> None:
         last = time.monotonic()
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(min(TICK_S, self._instance.timed_changes.seconds_to_next()))
             now = time.monotonic()
             self._instance.tick(now - last)
             last = now
@@ -134,6 +134,9 @@ class Server:
         answer = self._api.answer(Call(method, path, query, headers, body, verdict.token))
         if method in WRITES and path != GRAPHQL_PATH and answer.status < 300:
             instance.observed.executed(method, path)
+        if answer.shows is not None and kind is None and not timed_out:
+            # Before it is sent: no other answer can come between this read and what it sets off.
+            instance.timed_changes.count_read(*answer.shows)
         if timed_out:
             # The gateway gave up; the application did its work all the same.
             answer = html_page(504, "Gateway Timeout")
