@@ -38,6 +38,8 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": INTEGRATION, "python-modules": ["coupa_provider.operators.coupa"]}
         ],
+        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["coupa_provider.sensors.coupa"]}],
+        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["coupa_provider.triggers.coupa"]}],
         "transfers": [
             {
                 "source-integration-name": INTEGRATION,

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "coupa_provider"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-BELOW_AIRFLOW = ("client", "extract", "load", "push", "resources", "emulator")
+BELOW_AIRFLOW = ("client", "extract", "load", "push", "watch", "resources", "emulator")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base"}
 
 
@@ -87,7 +87,7 @@ def test_http_is_spoken_in_one_place(path):
 
 @pytest.mark.parametrize("path", in_layers("emulator"), ids=ids)
 def test_the_emulator_judges_the_client_so_it_does_not_share_its_code(path):
-    for layer in ("client", "extract", "load", "push"):
+    for layer in ("client", "extract", "load", "push", "watch"):
         assert within(imports_of(path), f"coupa_provider.{layer}") == []
 
 
@@ -102,7 +102,7 @@ def test_resources_are_facts_and_import_nothing_of_the_package(path):
 
 @pytest.mark.parametrize("path", in_layers("client"), ids=ids)
 def test_the_client_knows_neither_files_nor_the_emulator(path):
-    for layer in ("extract", "load", "push", "emulator"):
+    for layer in ("extract", "load", "push", "watch", "emulator"):
         assert within(imports_of(path), f"coupa_provider.{layer}") == []
     assert within(imports_of(path), "pyarrow") == []
 

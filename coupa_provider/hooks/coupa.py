@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -78,13 +79,17 @@ class CoupaHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-        from coupa_provider.client.client import CoupaClient
-
         connection = await get_async_connection(self.coupa_conn_id, hook=self)
         await get_async_extra_dejson(connection)
-        config = _read_connection(self.coupa_conn_id, connection)
-        async with CoupaClient(config, **self._client_options(config)) as client:
+        # Masking may wait for Airflow, and certificates are read from disk: not on the event loop.
+        async with await asyncio.to_thread(self._client_of, connection) as client:
             yield client
+
+    def _client_of(self, connection: Any) -> CoupaClient:
+        from coupa_provider.client.client import CoupaClient
+
+        config = _read_connection(self.coupa_conn_id, connection)
+        return CoupaClient(config, **self._client_options(config))
 
     def close(self) -> None:
         """Close open connections; the hook may be used again."""

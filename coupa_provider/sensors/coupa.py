@@ -1,0 +1,7 @@
+"""All sensors of the provider, under one name."""
+
+from __future__ import annotations
+
+from coupa_provider.sensors.record import CoupaRecordSensor
+
+__all__ = ["CoupaRecordSensor"]

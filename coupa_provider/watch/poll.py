@@ -1,0 +1,122 @@
+"""One look for all who wait on the same thing, at the pace of the most impatient."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import time
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Self
+
+from coupa_provider.client.client import CoupaClient
+from coupa_provider.watch.timetable import Timetable
+from coupa_provider.watch.wait import Topic
+
+log = logging.getLogger(__name__)
+
+
+class Poll:
+    """Looks at a topic as long as somebody waits; bound to one event loop.
+
+    :param topic: what to look at.
+    :param connect: opens a client. Each look opens its own, so a changed secret is used from the next look on.
+    :param on_empty: told when nobody waits any more.
+    """
+
+    def __init__(
+        self,
+        topic: Topic[Any],
+        connect: Callable[[], AbstractAsyncContextManager[CoupaClient]],
+        on_empty: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.topic = topic
+        self._connect = connect
+        self._on_empty = on_empty
+        self._timetable: Timetable[Seat] = Timetable()
+        self._woken = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+
+    def seat(self, want: Hashable, interval: float) -> Seat:
+        """Return a place for one who waits; enter it to begin.
+
+        :param want: what to ask the topic for.
+        :param interval: seconds from one look to the next.
+        """
+        return Seat(self, want, interval)
+
+    def _join(self, seat: Seat) -> None:
+        self._timetable.join(seat, seat.interval, time.monotonic())
+        self._woken.set()
+        if self._work is None:
+            # In a context of its own: what it logs is not of the one who happened to come first.
+            self._work = asyncio.get_running_loop().create_task(
+                self._run(), name=f"coupa poll {self.topic}", context=contextvars.Context()
+            )
+
+    async def _leave(self, seat: Seat) -> None:
+        self._timetable.leave(seat)
+        if not len(self._timetable) and self._work is not None:
+            work, self._work = self._work, None
+            self._on_empty()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while (due := self._timetable.next_at) is not None:
+            self._woken.clear()
+            delay = due - time.monotonic()
+            if delay > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._woken.wait()  # somebody who comes may be due earlier
+                continue
+            await self._look(self._timetable.take(time.monotonic()))
+
+    async def _look(self, seats: list[Seat]) -> None:
+        answers: Any
+        try:
+            async with self._connect() as client:
+                answers = await self.topic.read(client, list(dict.fromkeys(seat.want for seat in seats)))
+                log.debug(
+                    "Looked at %s for %d with %d requests", self.topic, len(seats), client.counters.requests
+                )
+        except Exception as error:  # noqa: BLE001 - those who wait decide what it means
+            for seat in seats:
+                seat.put(error)
+        else:
+            for seat in seats:
+                seat.put(answers[seat.want])
+
+
+class Seat:
+    """The place of one who waits; an asynchronous context manager."""
+
+    def __init__(self, poll: Poll, want: Hashable, interval: float) -> None:
+        self.want = want
+        self.interval = interval
+        self._poll = poll
+        # Who is slow gets the newest answer only.
+        self._news: asyncio.Queue[Any] = asyncio.Queue(1)
+
+    async def __aenter__(self) -> Self:
+        self._poll._join(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._poll._leave(self)
+
+    def put(self, answer: Any) -> None:
+        """Hand over what a look brought, or the exception that came instead."""
+        if self._news.full():
+            self._news.get_nowait()
+        self._news.put_nowait(answer)
+
+    async def next(self) -> Any:
+        """Wait for the next look and return what it brought, or the exception that came instead."""
+        return await self._news.get()
