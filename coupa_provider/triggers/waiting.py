@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from coupa_provider.triggers.polls import shared_poll
+from coupa_provider.triggers.quiet_payload import QuietPayload
 
 if TYPE_CHECKING:
     from coupa_provider.watch.verdict import Verdict
@@ -67,7 +68,7 @@ class CoupaWaitTrigger(BaseTrigger):
         """Wait, and yield the verdict."""
         wait = await asyncio.to_thread(self.read_wait)
         verdict = await self._verdict(wait)
-        yield TriggerEvent(verdict.to_event())  # type: ignore[no-untyped-call]
+        yield TriggerEvent(QuietPayload(verdict.to_event()))  # type: ignore[no-untyped-call]
 
     async def _verdict(self, wait: Wait) -> Verdict:
         from coupa_provider.watch.patience import Patience
