@@ -23,6 +23,7 @@ from coupa_provider.operators.coupa import (
     CoupaUpdateOperator,
     CoupaUploadAttachmentOperator,
 )
+from coupa_provider.sensors.coupa import CoupaRecordSensor
 from coupa_provider.transfers.coupa_attachments_to_object_storage import (
     CoupaAttachmentsToObjectStorageOperator,
 )
@@ -111,6 +112,23 @@ with DAG("canary", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="U
         task_id="request", method="PUT", path=f"suppliers/{CREATED}", body={"tax-id": WRITTEN}, **GOOD
     )
     create >> update >> get >> request
+
+    # Waiting, on the worker and on the triggerer, whose log tells of each event.
+    for task_id, deferrable, conn_id in (
+        ("wait", False, "coupa_good"),
+        ("wait_deferred", True, "coupa_good"),
+        ("wait_wrong_secret", True, "coupa_wrong_secret"),
+    ):
+        request >> CoupaRecordSensor(
+            task_id=task_id,
+            resource="suppliers",
+            record_id=CREATED,
+            until={"number": "C-1"},
+            fields=["id", "number", "website"],
+            poke_interval=1,
+            deferrable=deferrable,
+            coupa_conn_id=conn_id,
+        )
     CoupaCreateOperator(
         task_id="create_lost",
         resource="projects",

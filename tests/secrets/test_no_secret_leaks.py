@@ -53,6 +53,9 @@ EXPECTED = {
     "update": "success",
     "get": "success",
     "request": "success",
+    "wait": "success",
+    "wait_deferred": "success",
+    "wait_wrong_secret": "failed",
     "create_lost": "success",
     "create_refused": "failed",
     "request_refused": "failed",
@@ -274,9 +277,11 @@ def test_no_value_of_a_written_record_stands_in_logs_and_xcoms(run):
     logs = list(home.glob("logs/dag_id=canary/**/*.log"))
     assert len(logs) >= len(EXPECTED)
     assert _leaks(logs, {WRITTEN.encode()}) == []
-    xcoms = [str(value) for (value,) in _rows(home, "select value from xcom")]
+    xcoms = _rows(home, "select task_id, value from xcom")
     assert len(xcoms) > 15
-    assert [value for value in xcoms if WRITTEN in value] == []
+    # What waited for the record was asked to return it.
+    assert {task_id for task_id, value in xcoms if WRITTEN in str(value)} == {"wait", "wait_deferred"}
+    assert any("fired event" in log.read_text() for log in logs)
     shown = _rows(home, "select rendered_fields from rendered_task_instance_fields where task_id = 'create'")
     assert WRITTEN in str(shown)
 
