@@ -33,6 +33,8 @@ START_SECONDS = 180
 PARALLELISM = 8
 #: A task whose supervisor is gone is given up after this long; a supervisor reports every other second.
 HEARTBEAT_TIMEOUT_SECONDS = 10
+#: The triggers of a triggerer that is gone are taken over after this long; a triggerer reports every second.
+TRIGGERER_TIMEOUT_SECONDS = 5
 #: A proxy of the environment must not come between a test and this machine.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -85,10 +87,12 @@ class TaskProcess:
 class RunningAirflow:
     """What a test can do with the Airflow that ``running_airflow`` started."""
 
-    def __init__(self, url: str, home: Path, session: int) -> None:
+    def __init__(self, url: str, home: Path, session: int, env: Mapping[str, str]) -> None:
         self.url = url
         self.home = home
-        self._session = session
+        self._sessions = {session}
+        self._env = env
+        self._triggerer: subprocess.Popen[bytes] | None = None
         self._token: str | None = None
 
     def add_dags(self, file: Path, *dag_ids: str, timeout: float = 60) -> None:
@@ -208,13 +212,61 @@ class RunningAirflow:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer without warning: its supervisor, then the process in which the triggers run."""
+        titles = {}
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                titles[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        supervisors = [pid for pid, title in titles.items() if b"triggerer" in title]
+        children = [pid for pid in titles if pid not in supervisors and int(_stat(pid)[1]) in supervisors]
+        if not supervisors:
+            pytest.fail(f"There is no triggerer to kill. Airflow said:\n{self.output()[-5000:]}")
+        self.kill(*supervisors, *children)
+        if self._triggerer is not None:
+            self._triggerer.wait()
+            self._triggerer = None
+
+    def start_triggerer(self) -> None:
+        """Start a triggerer in place of the one that was killed, and return at once.
+
+        It takes over the triggers of the dead one ``TRIGGERER_TIMEOUT_SECONDS`` after that reported last.
+        """
+        with (self.home / "standalone.out").open("ab") as sink:
+            self._triggerer = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "triggerer"],
+                cwd=self.home,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        self._sessions.add(self._triggerer.pid)
+
+    def asset_events(self, asset_name: str) -> list[dict[str, Any]]:
+        """Return all events of an asset, the oldest first, as the REST API shows them."""
+        [asset] = [
+            asset
+            for asset in self.call("GET", f"assets?name_pattern={quote(asset_name)}")["assets"]
+            if asset["name"] == asset_name
+        ]
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.call(
+                "GET", f"assets/events?asset_id={asset['id']}&order_by=id&limit=100&offset={len(found)}"
+            )
+            found += page["asset_events"]
+            if len(found) >= page["total_entries"] or not page["asset_events"]:
+                return found
+
     def pids(self) -> list[int]:
         """Return all processes of this Airflow, those without a parent too, but not the dead nobody waited for."""
         found = []
         for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]:
             with contextlib.suppress(OSError):
                 state, _, _, session = _stat(pid)[:4]
-                if int(session) == self._session and state != "Z":
+                if int(session) in self._sessions and state != "Z":
                     found.append(pid)
         return found
 
@@ -314,6 +366,7 @@ def running_airflow(
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_SECONDS),
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_TIMEOUT_SECONDS),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         **(settings or {}),
@@ -329,7 +382,7 @@ def running_airflow(
             stderr=sink,
             start_new_session=True,
         )
-    airflow = RunningAirflow(url, home, process.pid)
+    airflow = RunningAirflow(url, home, process.pid, env)
     try:
         airflow.wait_for(lambda: _is_healthy(airflow, process), "a healthy Airflow", START_SECONDS)
         yield airflow
