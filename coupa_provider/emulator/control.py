@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.profiles import PROFILES
-from coupa_provider.emulator.settings import SettingError
+from coupa_provider.emulator.settings import Outage, SettingError
 from coupa_provider.emulator.switches import SWITCHES
 from coupa_provider.emulator.timed_changes import read_change
 
@@ -63,6 +63,13 @@ def control_routes(instance: Instance) -> list[Route]:
             return JSONResponse({"ids": [instance.plan(change) for change in planned]}, 201)
         body = msgspec.json.encode(instance.timed_changes.report())
         return Response(body, media_type="application/json")
+
+    async def outages(request: Request) -> Response:
+        if request.method == "POST":
+            for outage in [Outage.read(given) for given in await _objects(request)]:
+                instance.outages.plan(outage)
+            return JSONResponse({}, 201)
+        return JSONResponse(instance.outages.report())
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
@@ -128,6 +135,8 @@ def control_routes(instance: Instance) -> list[Route]:
         ("GET", "/drift", drift),
         ("GET", "/changes", changes),
         ("POST", "/changes", changes),
+        ("GET", "/outages", outages),
+        ("POST", "/outages", outages),
         ("GET", "/clock", clock),
         ("POST", "/clock", clock),
         ("POST", "/revoke_tokens", revoke_tokens),

@@ -13,6 +13,7 @@ from typing import Any, Self
 from coupa_provider.emulator.downloads import file_of
 from coupa_provider.emulator.instance import Data, Instance, read_data_file
 from coupa_provider.emulator.running import listening_socket, server_for, url_of
+from coupa_provider.emulator.settings import Outage
 from coupa_provider.emulator.stamps import DEFAULT_ZONE
 from coupa_provider.emulator.timed_changes import Change, addition
 
@@ -225,6 +226,35 @@ class Emulator:
         gone by then.
         """
         return self._instance.timed_changes.report()
+
+    def outage(
+        self,
+        kind: str,
+        *,
+        seconds: float,
+        after_seconds: float = 0,
+        paths: Collection[str] = (),
+        methods: Collection[str] = (),
+    ) -> None:
+        """Let every request concerned go wrong for a while; several outages make a schedule.
+
+        :param kind: a kind of fault, or ``refused``: no connection can be opened then.
+        :param seconds: how long, by the real clock.
+        :param after_seconds: when it begins, from now on.
+        :param paths: only for paths that begin with one of these, as ``"invoices"`` or ``"/oauth2"``; empty
+            means all of ``/api``.
+        :param methods: only for these methods; empty means all.
+        :raises SettingError: when an argument cannot be.
+        """
+        given = {"seconds": seconds, "after_seconds": after_seconds, "paths": paths, "methods": methods}
+        self._instance.outages.plan(Outage.read({"kind": kind, **given}))
+
+    def outages(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the outages that are ``over``, ``running`` and ``to_come``, with ``begin`` and ``end`` of each.
+
+        Times are seconds since 1970 by the real clock.
+        """
+        return self._instance.outages.report()
 
     def drift_log(self) -> dict[str, list[dict[str, Any]]]:
         """Return what drift did so far: events by kind, each with resource, id and time."""

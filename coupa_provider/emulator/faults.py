@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from coupa_provider.emulator.settings import Faults
 
@@ -29,7 +30,7 @@ class FaultPlan:
         :return: a kind of fault, or None when all goes well.
         """
         faults = self.faults
-        if not self._concerns(method, path):
+        if not is_aimed_at(method, path, faults.methods, faults.paths):
             return None
         self._seen += 1
         # One throw for each request, whether it counts or not: the choice does not depend on `after`.
@@ -44,12 +45,18 @@ class FaultPlan:
         self._served += 1
         return kinds[int(which * len(kinds))]
 
-    def _concerns(self, method: str, path: str) -> bool:
-        faults = self.faults
-        if faults.methods and method not in faults.methods:
-            return False
-        if not faults.paths:
-            return path.startswith("/api/")
-        return any(
-            path.startswith(start if start.startswith("/") else f"/api/{start}") for start in faults.paths
-        )
+
+def is_aimed_at(method: str, path: str, methods: Collection[str], paths: Collection[str]) -> bool:
+    """Tell whether a request is one of those that may go wrong.
+
+    :param method: its HTTP method.
+    :param path: its path.
+    :param methods: the methods concerned; empty means all.
+    :param paths: what the paths concerned begin with, below ``/api/`` or from a slash on; empty means all
+        of ``/api``.
+    """
+    if methods and method not in methods:
+        return False
+    if not paths:
+        return path.startswith("/api/")
+    return any(path.startswith(start if start.startswith("/") else f"/api/{start}") for start in paths)

@@ -16,6 +16,7 @@ from coupa_provider.emulator.drift import Drifter, DriftLog
 from coupa_provider.emulator.faults import FaultPlan
 from coupa_provider.emulator.oauth import Authority
 from coupa_provider.emulator.observed import Observed
+from coupa_provider.emulator.outages import Outages
 from coupa_provider.emulator.payloads import Upload
 from coupa_provider.emulator.profiles import PROFILES
 from coupa_provider.emulator.rate_limit import RateLimiter
@@ -81,6 +82,7 @@ class Instance:
         self.observed = Observed()
         self.drift_log = DriftLog()
         self.timed_changes = TimedChanges(self._carry_out)
+        self.outages = Outages()
         self.clock = Clock()
         self.limiter = RateLimiter()
         self.uploads: dict[tuple[str, int], Upload] = {}
@@ -99,6 +101,7 @@ class Instance:
         self.observed.reset()
         self.drift_log.reset()
         self.timed_changes.reset()
+        self.outages.reset()
         self.uploads.clear()
         self._lines = 0
         for path in self._sizes:
@@ -125,6 +128,19 @@ class Instance:
         :param faults: what may go wrong; None for nothing.
         """
         self.fault_plan = FaultPlan(faults) if faults else None
+
+    def choose_fault(self, method: str, path: str) -> tuple[str, Faults] | None:
+        """Decide whether a request goes wrong; an outage comes before the plan of faults.
+
+        :param method: its HTTP method.
+        :param path: its path.
+        :return: kind of fault and its settings, or None when all goes well.
+        """
+        found = self.outages.choose(method, path)
+        if found is not None or self.fault_plan is None:
+            return found
+        kind = self.fault_plan.choose(method, path)
+        return (kind, self.fault_plan.faults) if kind is not None else None
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change settings.

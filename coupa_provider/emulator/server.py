@@ -30,7 +30,7 @@ from coupa_provider.emulator.graphql import GRAPHQL_PATH
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import OAuthError, Verdict
 from coupa_provider.emulator.observed import Observed
-from coupa_provider.emulator.settings import Settings
+from coupa_provider.emulator.settings import REFUSED, Settings
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -172,20 +172,21 @@ class Server:
         self, scope: Scope, path: str, verdict: Verdict | None, receive: Receive, send: _CountedSend
     ) -> str | None:
         """Choose a fault and, unless it needs the real answer, serve it."""
-        plan = self._instance.fault_plan
-        kind = plan.choose(scope["method"], path) if plan else None
-        if plan is None or kind is None:
+        found = self._instance.choose_fault(scope["method"], path)
+        if found is None:
             return None
+        kind, faults = found
         if verdict is None and kind not in _BEFORE:
             # The token endpoint knows only faults that do not need an answer.
             kind = "drop_before"
         if kind == "revoke_token" and (verdict is None or verdict.token is None):
             return None
         self._instance.observed.fault(kind)
-        if kind == "drop_before":
+        if kind in ("drop_before", REFUSED):
+            # Connections that are open when new ones begin to be refused end with their next request.
             await _drop(receive, send)
         elif kind == "stall":
-            await asyncio.sleep(plan.faults.stall_s)
+            await asyncio.sleep(faults.stall_s)
             await _drop(receive, send)
         elif kind == "revoke_token" and verdict is not None and verdict.token is not None:
             self._instance.authority.revoke(verdict.token)
@@ -195,7 +196,7 @@ class Server:
                 refused_access(int(switches["U32"]), "The token was revoked.", switches, as_xml), send
             )
         elif kind in _BEFORE:
-            await _send(_fault_answer(kind, plan.faults.retry_after_s), send)
+            await _send(_fault_answer(kind, faults.retry_after_s), send)
         return kind
 
     # ---- OAuth
@@ -247,6 +248,7 @@ _BEFORE = frozenset(
         "stall",
         "login_redirect",
         "revoke_token",
+        REFUSED,
     )
 )
 

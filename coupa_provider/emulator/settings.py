@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -24,10 +25,24 @@ FAULT_KINDS = (
     "revoke_token",
     "lost_write",
 )
+#: The kind of outage in which no connection can be opened.
+REFUSED = "refused"
+OUTAGE_KINDS = (*FAULT_KINDS, REFUSED)
 
 
 class SettingError(ValueError):
     """A setting that does not exist or cannot have that value."""
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Refuse what is no length of time.
+
+    :param name: of the setting.
+    :param value: what was given.
+    :raises SettingError: when it is not a number of seconds from 0 on.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise SettingError(f"{name} is a number of seconds from 0 on, not {value!r}")
 
 
 class _Checked:
@@ -95,6 +110,39 @@ class Faults(_Checked):
             raise SettingError(f"no fault kind {unknown}; kinds are {', '.join(FAULT_KINDS)}")
         if not 0 <= self.rate <= 1:
             raise SettingError("the rate of faults is a share between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Outage(_Checked):
+    """A time during which every request concerned goes wrong in one way.
+
+    :param kind: how, one of :data:`OUTAGE_KINDS`.
+    :param seconds: how long it lasts, by the real clock.
+    :param after_seconds: when it begins, from now on.
+    :param paths: only for paths that begin with one of these, as in :class:`Faults`; empty means all of ``/api``.
+    :param methods: only for these methods; empty means all.
+    """
+
+    kind: str = ""
+    seconds: float = 0
+    after_seconds: float = 0
+    paths: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in OUTAGE_KINDS:
+            raise SettingError(f"no outage kind {self.kind!r}; kinds are {', '.join(OUTAGE_KINDS)}")
+        check_seconds("seconds", self.seconds)
+        check_seconds("after_seconds", self.after_seconds)
+        if not self.seconds:
+            raise SettingError("an outage lasts a number of seconds above 0")
+        for names in (self.paths, self.methods):
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                raise SettingError("paths and methods are lists of texts, as ['invoices'] and ['GET']")
+        if self.kind == REFUSED and (self.paths or self.methods):
+            raise SettingError(
+                "a refused connection has no path and no method yet; leave paths and methods out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

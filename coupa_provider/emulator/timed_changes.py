@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from coupa_provider.emulator.settings import SettingError
+from coupa_provider.emulator.settings import SettingError, check_seconds
 from coupa_provider.emulator.store import decode, encode, row_of
 
 _OF_CHANGE = frozenset(("resource", "id", "attributes", "after_seconds", "after_reads"))
@@ -231,17 +231,6 @@ class _Identified(msgspec.Struct):
 
 
 _identified = msgspec.json.Decoder(_Identified)
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """Refuse what is no length of time.
-
-    :param name: of the argument.
-    :param value: what was given.
-    :raises SettingError: when it is not a number of seconds from 0 on.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise SettingError(f"{name} is a number of seconds from 0 on, not {value!r}")
 
 
 def _is_whole(value: object) -> bool:

@@ -87,7 +87,7 @@ class TestByTime:
         until(lambda: invoices.emulator.changes()["done"])
         [done] = invoices.emulator.changes()["done"]
         # Within 50 ms on a quiet machine; the rest is for one that is busy with other tests.
-        assert 0 <= done["at"] - pending["due"] < 0.25
+        assert -0.01 < done["at"] - pending["due"] < 0.25
         assert invoices.emulator.changes()["pending"] == []
         assert status(invoices) == "approved"
 
@@ -271,7 +271,7 @@ class TestRefused:
         with pytest.raises(SettingError, match="name the parent"):
             invoices.emulator.add("suppliers/:supplier_id/addresses", {})
         with pytest.raises(SettingError, match="record is an object"):
-            invoices.emulator.add("invoices", [])  # type: ignore[arg-type]
+            invoices.emulator.add("invoices", [])
 
 
 class TestOverHttp:
