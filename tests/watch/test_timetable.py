@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,10 +85,7 @@ def test_nobody_waits_longer_than_the_own_interval(visits):
     for who, visit in enumerate(visits):
         stops = [visit.comes, *played.of(who), visit.leaves]
         assert stops == sorted(stops), "looked for somebody who was not there"
-        assert all(
-            later - earlier <= visit.interval + CLOSE
-            for earlier, later in zip(stops[:-1], stops[1:], strict=True)
-        )
+        assert all(later - earlier <= visit.interval + CLOSE for earlier, later in pairwise(stops))
 
 
 @given(VISITS)
@@ -96,7 +94,7 @@ def test_nobody_is_looked_for_much_more_often_than_asked(visits):
     played = play(visits)
     for who, visit in enumerate(visits):
         looks = played.of(who)
-        gaps = [later - earlier for earlier, later in zip(looks[:-1], looks[1:], strict=True)]
+        gaps = [later - earlier for earlier, later in pairwise(looks)]
         assert all(gap >= (1 - _EARLY) * visit.interval - CLOSE for gap in gaps)
 
 
@@ -104,7 +102,7 @@ def test_nobody_is_looked_for_much_more_often_than_asked(visits):
 @settings(deadline=None)
 def test_a_crowd_of_one_pace_has_one_look_for_each_interval(visits):
     played = play(visits)
-    for (earlier, _), (later, _) in zip(played.looks[:-1], played.looks[1:], strict=True):
+    for (earlier, _), (later, _) in pairwise(played.looks):
         anew = any(earlier <= at <= later for at in played.emptied)
         assert anew or later - earlier >= 60.0 - CLOSE
 
@@ -135,13 +133,10 @@ def test_looks_that_take_long_follow_one_another(visits, look_seconds):
         # One that was under way already, and then the next.
         assert all(
             later - earlier <= max(60.0, look_seconds) + look_seconds + CLOSE
-            for earlier, later in zip(stops[:-1], stops[1:], strict=True)
+            for earlier, later in pairwise(stops)
         )
     starts = [at for at, _ in played.looks]
-    assert all(
-        later - earlier >= look_seconds - CLOSE
-        for earlier, later in zip(starts[:-1], starts[1:], strict=True)
-    )
+    assert all(later - earlier >= look_seconds - CLOSE for earlier, later in pairwise(starts))
 
 
 def test_the_first_look_waits_for_others_who_come_at_the_same_time():
