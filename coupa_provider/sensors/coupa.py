@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coupa_provider.sensors.data_file import CoupaDataFileSensor
 from coupa_provider.sensors.record import CoupaRecordSensor
 
-__all__ = ["CoupaRecordSensor"]
+__all__ = ["CoupaDataFileSensor", "CoupaRecordSensor"]
