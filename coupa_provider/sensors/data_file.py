@@ -101,7 +101,7 @@ class CoupaDataFileSensor(CoupaWaitingSensor):
         return DataFileWait.parse(
             file_name=self.file_name,
             source_for=self.source_for,
-            since=self.since if self.since is not None else context["dag_run"].start_date,
+            since=context["dag_run"].start_date if self.since is None else self.since,
             data_file_source_id=self.data_file_source_id,
             started_at=first_look_at(self, context).timestamp(),
             pick_up_timeout=self.pick_up_timeout,
@@ -140,7 +140,7 @@ class CoupaDataFileSensor(CoupaWaitingSensor):
 
         with fail_without_retry(), closing(CoupaHook(self.coupa_conn_id)) as hook:
             record = hook.get(RESOURCE, data_file_source_id)
-            if "upload-errors" not in record:  # an API filter may hide them, until they are named
+            if record.get("upload-errors") is None:  # an API filter may hide them, until they are named
                 record |= hook.get(RESOURCE, data_file_source_id, fields=["id", {"upload_errors": {}}])
         return Load.read(record)
 
