@@ -7,16 +7,20 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
 
 from coupa_provider.client.client import CoupaClient
+from coupa_provider.client.errors import CoupaError
 from coupa_provider.watch.timetable import Timetable
 from coupa_provider.watch.wait import Topic
 
 log = logging.getLogger(__name__)
+
+#: So many are told what a look brought before the event loop turns to others.
+_TOLD_AT_ONCE = 25
 
 
 class Poll:
@@ -51,7 +55,7 @@ class Poll:
     def _join(self, seat: Seat) -> None:
         self._timetable.join(seat, seat.interval, time.monotonic())
         self._woken.set()
-        if self._work is None:
+        if self._work is None or self._work.done():
             # In a context of its own: what it logs is not of the one who happened to come first.
             self._work = asyncio.get_running_loop().create_task(
                 self._run(), name=f"coupa poll {self.topic}", context=contextvars.Context()
@@ -66,30 +70,36 @@ class Poll:
             await asyncio.gather(work, return_exceptions=True)
 
     async def _run(self) -> None:
-        while (due := self._timetable.next_at) is not None:
-            self._woken.clear()
-            delay = due - time.monotonic()
-            if delay > 0:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._woken.wait()  # somebody who comes may be due earlier
-                continue
-            await self._look(self._timetable.take(time.monotonic()))
+        try:
+            while (due := self._timetable.next_at) is not None:
+                self._woken.clear()
+                delay = due - time.monotonic()
+                if delay > 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(delay):
+                            await self._woken.wait()  # somebody who comes may be due earlier
+                    continue
+                await self._look(self._timetable.take(time.monotonic()))
+        finally:
+            if self._work is asyncio.current_task():  # the last who waited did not end it
+                for seat in self._timetable:
+                    seat.put(RuntimeError("It was broken off"))
 
     async def _look(self, seats: list[Seat]) -> None:
-        answers: Any
+        wants = list(dict.fromkeys(seat.want for seat in seats))
+        answers: Mapping[Hashable, Any]
         try:
             async with self._connect() as client:
-                answers = await self.topic.read(client, list(dict.fromkeys(seat.want for seat in seats)))
+                answers = await self.topic.read(client, wants)
                 log.debug(
                     "Looked at %s for %d with %d requests", self.topic, len(seats), client.counters.requests
                 )
         except Exception as error:  # noqa: BLE001 - those who wait decide what it means
-            for seat in seats:
-                seat.put(error)
-        else:
-            for seat in seats:
-                seat.put(answers[seat.want])
+            answers = dict.fromkeys(wants, error)
+        for number, seat in enumerate(seats, start=1):
+            seat.put(answers.get(seat.want, LookupError(f"There is no answer for {seat.want}")))
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)  # hundreds who all judge and log would hold up the event loop
 
 
 class Seat:
@@ -118,5 +128,12 @@ class Seat:
         self._news.put_nowait(answer)
 
     async def next(self) -> Any:
-        """Wait for the next look and return what it brought, or the exception that came instead."""
-        return await self._news.get()
+        """Wait for the next look and return what it brought, or the error of Coupa's that came instead.
+
+        :raises RuntimeError: what came is not one of Coupa's: a fault of ours.
+        """
+        answer = await self._news.get()
+        if isinstance(answer, Exception) and not isinstance(answer, CoupaError):
+            # One of the own: an exception that hundreds raise would gather the traces of them all.
+            raise RuntimeError(f"Looking at {self._poll.topic} failed") from answer
+        return answer
