@@ -143,6 +143,7 @@ def test_a_stamp_in_the_future_hides_nothing():
     for now in range(0, 600, 60):
         told = news.sort_out([shown(1, 1e6), shown(2, now)], at(now))
         assert [it["id"] for it in told] == ([2, 1] if not now else [2])
+        assert news.since == at(now - OVERLAP)
 
 
 def test_a_large_load_is_not_read_again_for_ever():
@@ -154,6 +155,13 @@ def test_a_large_load_is_not_read_again_for_ever():
     assert not news.sort_out(load, at(CLOCK_DISTANCE.seconds + 60))
     assert news.since > at(1)
     assert news._told == {}
+
+
+def test_what_has_the_first_stamp_asked_for_is_not_told_again():
+    news = News(START, timedelta(seconds=OVERLAP))
+    news.sort_out([shown(1, 10), shown(2, 10 + OVERLAP)], at(60))
+    assert news.since == at(10)
+    assert not news.sort_out([shown(1, 10), shown(2, 10 + OVERLAP)], at(61))
 
 
 def test_a_fraction_of_a_second_takes_nothing_off_the_overlap():
