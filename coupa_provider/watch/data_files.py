@@ -276,6 +276,5 @@ def _instant(value: str | datetime | None) -> datetime:
             f"since: {value!r} is no instant with its zone in ISO 8601, such as '2026-11-23T06:00:00Z' or "
             "'{{ data_interval_end }}'."
         )
-    # A plain one, whatever class of datetime Airflow handed over.
-    whole = instant.astimezone(UTC)
-    return datetime(*whole.timetuple()[:6], whole.microsecond, UTC)
+    # A plain one, whatever class of datetime Airflow handed over, and of whole seconds, as Coupa keeps created-at.
+    return datetime(*instant.astimezone(UTC).timetuple()[:6], tzinfo=UTC)

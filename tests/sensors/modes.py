@@ -26,11 +26,6 @@ from airflow.providers.common.compat.sdk import (
 
 from coupa_provider.sensors.waiting import CoupaWaitingSensor
 
-try:
-    from airflow.sdk.exceptions import AirflowRescheduleException
-except ImportError:  # Airflow 2
-    from airflow.exceptions import AirflowRescheduleException
-
 MODES = ("poke", "reschedule", "deferrable")
 AIRFLOW_2 = __version__.startswith("2.")
 #: Each version has it in a place of its own.
