@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from coupa_provider.client import pacing
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.sensors.coupa import CoupaDataFileSensor
-from tests.sensors.modes import MODES, Outcome, run
+from tests.sensors.modes import AIRFLOW_2, MODES, Outcome, run
 
 pytestmark = pytest.mark.airflow
 
@@ -312,3 +315,108 @@ def test_no_such_threshold(max_errors):
 def test_no_such_time_to_be_picked_up_in(seconds):
     with pytest.raises(ValueError, match="pick_up_timeout must be a number of seconds"):
         CoupaDataFileSensor(task_id="t", file_name=NAME, pick_up_timeout=seconds)
+
+
+DAG_FILE = """
+import os
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from coupa_provider.sensors.coupa import CoupaDataFileSensor
+
+WAYS = {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
+
+
+@task(trigger_rule="all_done")
+def report(*loads):
+    return [[load["errors"], [it["row"] for it in load["error_rows"]], load["errors_file"]] for load in loads]
+
+
+with DAG("loads", schedule=None, start_date=datetime(2026, 1, 1)):
+    bad = [
+        CoupaDataFileSensor(
+            task_id=way,
+            file_name="{{ 'bad_' ~ task.task_id }}.csv",
+            since="{{ dag_run.start_date.replace(year=2020) }}",
+            errors_destination=os.environ["LAKE"] + "/{{ task.task_id }}",
+            poke_interval=0.5,
+            **how,
+        )
+        for way, how in WAYS.items()
+    ]
+    report(*(sensor.output for sensor in bad))
+    for way, how in WAYS.items():
+        CoupaDataFileSensor(
+            task_id=f"never_{way}", file_name="other.csv", pick_up_timeout=2, poke_interval=0.5, **how
+        )
+    CoupaDataFileSensor(task_id="good", file_name="good.csv", max_errors=0.01, since="2020-01-01T00:00:00Z")
+"""
+
+SCRIPT = """
+import json, os, sqlite3
+from airflow.utils import db
+
+db.initdb()
+from airflow.models.dagbag import DagBag
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    pass
+run = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["loads"].test()
+states = {ti.task_id: str(ti.state).lower().rpartition(".")[2] for ti in run.get_task_instances()}
+with sqlite3.connect(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].removeprefix("sqlite:///")) as known:
+    (value,) = known.execute("SELECT value FROM xcom WHERE task_id = 'report' AND key = 'return_value'").fetchone()
+found = json.loads(value)
+print("shown", json.dumps([states, json.loads(found) if isinstance(found, str) else found]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_it_is_at_home_in_a_dag(coupa, tmp_path):
+    """The result of a task that failed is there for the next; Airflow itself knows since when a sensor waits."""
+    for number, name in enumerate(MODES, 1):
+        coupa.add(
+            "data_file_sources",
+            load(id=number, **done(5000, BAD_ROWS), **{"file-file-name": f"bad_{name}.csv"}),
+        )
+    coupa.add("data_file_sources", load(id=9, **done(5000, BAD_ROWS), **{"file-file-name": "good.csv"}))
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "loads.py").write_text(DAG_FILE)
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+            "LAKE": tmp_path.as_uri(),
+            # Airflow 2 lets no other one use SQLite.
+            **({"AIRFLOW__CORE__EXECUTOR": "SequentialExecutor"} if AIRFLOW_2 else {}),
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-5000:]
+    [shown] = [line for line in ran.stdout.splitlines() if line.startswith("shown ")]
+    states, reported = json.loads(shown.removeprefix("shown "))
+    assert states == {
+        **dict.fromkeys(MODES, "failed"),
+        **{f"never_{mode}": "failed" for mode in MODES},
+        "report": "success",
+        "good": "success",
+    }
+    files = [
+        f"{tmp_path.as_uri()}/{mode}/data_file_source_{n}_errors.ndjson" for n, mode in enumerate(MODES, 1)
+    ]
+    assert reported == [[37, BAD_ROWS[:20], file] for file in files]
+    text = ran.stdout + ran.stderr
+    every = (
+        f"37 errors in 37 of 5,000 rows; max_errors is 0. Coupa says: '{done(5000, BAD_ROWS)['result-text']}'"
+    )
+    assert text.count(f"{every}. Rows {', '.join(map(str, BAD_ROWS))}. Coupa") >= 3
+    assert text.count("other.csv was never picked up in 2 seconds") >= 3
+    assert "COMPANY-VALUE" not in text
