@@ -6,11 +6,13 @@ Coupa tells of a file that has not been picked up.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
@@ -46,14 +48,15 @@ def same_file(wanted: str, shown: str) -> bool:
     :param shown: ``file-file-name``: ``"_Incoming_LookupValues_rates.csv"``, or the name alone.
     """
     name, found = _flat(wanted), _flat(shown)
-    if name == found:
-        return True
+    if name == found or not found.endswith(name):
+        return name == found
     if "/" in wanted.removeprefix("./").strip("/"):
         return found.endswith(f"_{name}")
     # An underscore before the name may be a part of another name: users.csv is not active_users.csv.
     return re.fullmatch(_FOLDER + re.escape(name), found, re.DOTALL) is not None
 
 
+@lru_cache(4096)  # each load is held against each that is waited for
 def _flat(name: str) -> str:
     return name.strip().removeprefix("./").lstrip("/").translate(_FLATTENED)
 
@@ -75,15 +78,11 @@ class LoadWant:
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a data file source is the one, but for a newer one."""
-        created = parse_instant(record.get("created-at"))
+        kind = str(record.get("source-for"))
         return (
-            created is not None
-            and created >= self.since
-            and same_file(self.file_name, str(record.get("file-file-name") or ""))
-            and (
-                self.source_for is None
-                or self.source_for.casefold() == str(record.get("source-for")).casefold()
-            )
+            same_file(self.file_name, str(record.get("file-file-name") or ""))
+            and (self.source_for is None or self.source_for.casefold() == kind.casefold())
+            and (parse_instant(record.get("created-at")) or _EVER) >= self.since
         )
 
 
@@ -112,12 +111,12 @@ class DataFileSources:
         recent = await self._since(client, min(want.since for want in named)) if named else []
         _check_shown(recent, "created-at", "file-file-name", "status")
         _check_shown([record for found in by_id.values() for record in found], "status")
-        return {
-            want: next(iter(by_id[ids[want]]), None)
-            if want in ids
-            else max(filter(want.matches, recent), key=lambda record: int(record["id"]), default=None)
-            for want in wants
-        }
+        answers: dict[LoadWant, dict[str, Any] | None] = {}
+        for want in wants:
+            found = by_id[ids[want]] if want in ids else filter(want.matches, recent)
+            answers[want] = max(found, key=lambda record: int(record["id"]), default=None)
+            await asyncio.sleep(0)  # many against many: others on the event loop come in between
+        return answers
 
     async def _since(self, client: CoupaClient, since: datetime) -> list[dict[str, Any]]:
         walk = Walk(client, RESOURCE, filters={"created-at[gt_or_eq]": since}, fields=_FIELDS)

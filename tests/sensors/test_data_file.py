@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import logging
 import os
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from coupa_provider.client import pacing
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
 from coupa_provider.sensors.coupa import CoupaDataFileSensor
+from coupa_provider.sensors.waiting import CoupaWaitingSensor
+from coupa_provider.triggers.coupa import CoupaDataFileTrigger
 from tests.sensors.modes import AIRFLOW_2, MODES, Outcome, run
 
 pytestmark = pytest.mark.airflow
@@ -315,6 +320,53 @@ def test_no_such_threshold(max_errors):
 def test_no_such_time_to_be_picked_up_in(seconds):
     with pytest.raises(ValueError, match="pick_up_timeout must be a number of seconds"):
         CoupaDataFileSensor(task_id="t", file_name=NAME, pick_up_timeout=seconds)
+
+
+def test_a_crowd_on_the_triggerer_shares_its_looks(coupa):
+    """Eighty deferred sensors, each with a file of its own, are released in time by what one of them would ask for."""
+    names = [f"crowd_{number:02}.csv" for number in range(80)]
+    coupa.load(
+        {
+            "data_file_sources": [
+                load("Loading", id=100 + number, **{"file-file-name": f"_Incoming_Users_{name}"})
+                for number, name in enumerate(names)
+            ]
+        }
+    )
+    for number in range(80):
+        coupa.change("data_file_sources", 100 + number, done(10), after_seconds=1.5 + number / 80)
+    began = time.monotonic()
+
+    async def released(name: str) -> tuple[Any, float]:
+        load = {"file_name": name, "since": "2020-01-01T00:00:00Z"}
+        how = {"started_at": time.time(), "pick_up_timeout": 60, **load}
+        events = CoupaDataFileTrigger(how, poke_interval=1, timeout_at=time.time() + 30).run()
+        event = await anext(events)
+        await events.aclose()
+        return event.payload, time.monotonic() - began
+
+    async def crowd() -> list[tuple[Any, float]]:
+        return await asyncio.gather(*(released(name) for name in names))
+
+    for number, (event, seconds) in enumerate(asyncio.run(crowd())):
+        assert (event["state"], event["result"]) == ("met", {"id": 100 + number})
+        assert -0.1 < seconds - 1.5 - number / 80 < 2.5
+    # A look costs two pages and two requests that prove they were all; there are about four looks.
+    assert coupa.seen()["requests"] <= 6 * 4
+
+
+def test_the_arguments_are_those_described():
+    parameters = {
+        **inspect.signature(CoupaWaitingSensor.__init__).parameters,
+        **inspect.signature(CoupaDataFileSensor.__init__).parameters,
+    }
+    page = (Path(__file__).parents[2] / "docs" / "data-files.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| (yes|no) \|", page, re.M)
+    assert {name for name, _, _ in rows} == set(parameters) - {"self", "kwargs"}
+    for name, default, templated in rows:
+        told = default.strip().strip("`")
+        assert told in (repr(parameters[name].default).replace("'", '"'), "", "Airflow's setting")
+        assert (templated == "yes") == (name in CoupaDataFileSensor.template_fields)
 
 
 DAG_FILE = """
