@@ -254,7 +254,7 @@ class RunningAirflow:
         found: list[dict[str, Any]] = []
         while True:
             page = self.call(
-                "GET", f"assets/events?asset_id={asset['id']}&order_by=id&limit=100&offset={len(found)}"
+                "GET", f"assets/events?asset_id={asset['id']}&order_by=timestamp&limit=100&offset={len(found)}"
             )
             found += page["asset_events"]
             if len(found) >= page["total_entries"] or not page["asset_events"]:
