@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class CoupaRecordSensor(CoupaWaitingSensor):
     """Wait until a record, or the records that match a query, are as they should be.
 
-    ``until`` and ``never`` are written as Coupa's filters are: ``{"status[in]": ["approved", "paid"]}``,
+    ``until`` and ``never`` are written as Coupa's filters are: ``{"status[in]": ["approved", "processing"]}``,
     ``{"supplier[status]": "active"}``, ``{"total[gt]": 0}``. They are held against what Coupa shows.
 
     The task's result: the record, or the list of records, with the attributes of ``fields``.
@@ -31,11 +31,12 @@ class CoupaRecordSensor(CoupaWaitingSensor):
         the statuses that the resource's records do not leave again, where ``until`` speaks of ``status``; ``{}`` for
         none. (templated)
     :param min_records: so many records there have to be.
-    :param max_records: so many there may be; with 0, and ``min_records=0``, it waits until there is none.
+    :param max_records: so many there may be, None for any number; with 0, and ``min_records=0``, it waits until there
+        is none.
     :param predicate: dotted path of a function that is given the records when all else is met and says whether they
         will do: ``"acme_checks.is_complete"``. Workers and triggerers have to be able to import it. (templated)
-    :param fields: attributes to return, nested; None for those that the conditions speak of, and ``status``; with a
-        ``predicate`` it gets, and the task returns, Coupa's default ones. (templated: no)
+    :param fields: attributes to return, nested, beside those that the conditions speak of; None for these and
+        ``status``, or with a ``predicate``, which gets the same, for Coupa's default ones. (templated: no)
     :param kwargs: ``poke_interval`` and ``timeout`` in seconds, ``mode``, ``soft_fail`` and others, as of every sensor;
         ``max_failures``, ``deferrable`` and ``coupa_conn_id`` of :class:`.waiting.CoupaWaitingSensor`.
     """

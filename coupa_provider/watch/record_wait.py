@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from coupa_provider.client.conditions import satisfies
 from coupa_provider.client.errors import CoupaQueryError
-from coupa_provider.client.query import Condition, encode_fields, parse_filters
+from coupa_provider.client.query import Condition, encode_fields
 from coupa_provider.resources import find_resource
 from coupa_provider.resources.end_statuses import end_statuses
+from coupa_provider.watch.condition import (
+    holds,
+    in_words,
+    parse_conditions,
+    parse_query,
+    shown,
+    tree_of,
+    unlisted,
+)
+from coupa_provider.watch.field_tree import Tree, read_tree, to_fields, union
 from coupa_provider.watch.records import MOST_MATCHES, Matches, RecordsById, RecordWant
 from coupa_provider.watch.verdict import State, Verdict
 
@@ -63,35 +74,33 @@ class RecordWait:
         """Check what a user wants to wait for.
 
         :param never: None for the resource's end statuses, where ``until`` speaks of its status.
-        :param fields: attributes to return; None for those that the conditions speak of, and the status.
+        :param fields: attributes to return beside those that the conditions speak of; None for these, and the status,
+            or with a predicate for Coupa's default.
         :raises CoupaQueryError: something of it is wrong.
         """
-        resource = resource.strip("/")
-        known = find_resource(resource)
-        wanted = _conditions("until", until, resource)
-        unwanted = _dead_ends(resource, wanted) if never is None else _conditions("never", never, resource)
-        if (record_id is None) == (filters is None):
+        resource = _checked_resource(resource)
+        wanted = parse_conditions("until", until, resource)
+        unwanted = (
+            _dead_ends(resource, wanted) if never is None else parse_conditions("never", never, resource)
+        )
+        if record_id is None and filters is None:
             raise CoupaQueryError(
-                "Give either record_id or filters: one record, or those that match a query."
+                "record_id and filters are both missing. Give the id of one record, or a query; a task that one of them "
+                "comes from may have returned nothing."
             )
-        for name, value in (("min_records", min_records), ("max_records", max_records)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise CoupaQueryError(f"{name} must be a whole number, 0 or more; got {value!r}.")
-        if max_records is not None and max_records < min_records:
+        if record_id is not None and filters is not None:
             raise CoupaQueryError(
-                f"max_records={max_records} is less than min_records={min_records}: no number would do. To wait until "
-                "there is none, set both to 0."
+                "record_id and filters are both given. Give one of them: one record, or those that match a query."
             )
-        if max(min_records, max_records or 0) > MOST_MATCHES:
+        _check_counts(min_records, max_records, is_one=record_id is not None)
+        if not min_records and max_records is None and not wanted and not unwanted and predicate is None:
             raise CoupaQueryError(
-                f"min_records and max_records may not be more than {MOST_MATCHES:,}: so many are read at a time."
+                "min_records=0 without max_records, until, never or predicate is nothing to wait for: any answer will do."
             )
         if predicate is not None:
             load_predicate(predicate)
-        conditions, arguments = parse_filters(filters, known)
+        conditions, arguments = parse_query("filters", filters, resource)
         query = {**{condition.key: condition.text for condition in conditions}, **arguments}
-        if fields is None and predicate is None:
-            fields = _fields_of([*wanted, *unwanted], bool(known and "status" in known.attributes))
         return cls(
             resource,
             None if record_id is None else _whole_id(record_id),
@@ -101,7 +110,7 @@ class RecordWait:
             min_records,
             max_records,
             predicate,
-            encode_fields(fields, always=["id"]),
+            _fields(resource, [*wanted, *unwanted], fields, has_predicate=predicate is not None),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -145,44 +154,49 @@ class RecordWait:
         if verdict.state is State.MET and self.predicate is not None:
             try:
                 # It may take its time, or ask somebody else: not on an event loop.
-                holds = await asyncio.to_thread(load_predicate(self.predicate), answer)
+                # And what it does to the records is its own affair: others may be given the same.
+                will_do = await asyncio.to_thread(load_predicate(self.predicate), copy.deepcopy(answer))
             except Exception as error:  # noqa: BLE001 - whatever a user's function raises
                 return Verdict(
                     State.BROKEN, f"The predicate {self.predicate} raised {type(error).__name__}: {error}"
                 )
-            if not holds:
+            if not will_do:
                 return Verdict(State.WAITING, f"{verdict.reason}, but {self.predicate} is not content")
         return verdict
 
     def hold_against(self, records: Sequence[Mapping[str, Any]]) -> Verdict:
         """Say how it stands but for the predicate. A pure decision."""
         for record in records:
-            if any(satisfies(record, condition) for condition in self.never):
+            if any(holds(record, condition) for condition in self.never):
                 return Verdict(
                     State.NEVER,
-                    f"{self._named(record)}: {self._shown(record, self.never)}. From there it can not come to "
-                    f"{_words(self.until) or 'what is waited for'} any more",
+                    f"{self._named(record)}: {shown(record, self.never)}. The argument never rules out that it comes from "
+                    f"there to what is waited for{f': {in_words(self.until)}' if self.until else ''}",
                 )
         count = len(records)
         if count < self.min_records or (self.max_records is not None and count > self.max_records):
             return Verdict(State.WAITING, self._count_reason(count))
         short = [
-            record for record in records if not all(satisfies(record, condition) for condition in self.until)
+            record for record in records if not all(holds(record, condition) for condition in self.until)
         ]
         if short:
-            shown = "; ".join(
-                f"{self._named(record)}: {self._shown(record, self.until)}" for record in short[:_MOST_NAMED]
+            seen = "; ".join(
+                f"{self._named(record)}: {shown(record, self.until)}" for record in short[:_MOST_NAMED]
             )
             more = f"; and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
-            return Verdict(State.WAITING, f"{shown}{more}. Waiting for {_words(self.until)}")
+            hint = unlisted(self.until, self.resource)
+            return Verdict(
+                State.WAITING,
+                f"{seen}{more}. Waited for: {in_words(self.until)}{f'. {hint}' if hint else ''}",
+            )
         if self.record_id is not None:
             reason = (
-                f"{self._named(records[0])} is there{f', {_words(self.until)}' if self.until else ''}"
+                f"{self._named(records[0])} is there{f': {shown(records[0], self.until)}' if self.until else ''}"
                 if records
                 else f"{self.resource} {self.record_id} is not there"
             )
             return Verdict(State.MET, reason, dict(records[0]) if records else None)
-        every = f", each of them {_words(self.until)}" if self.until and records else ""
+        every = f", and of each {in_words(self.until)}" if self.until and records else ""
         at_least = "At least " if self._enough is not None and self.max_records is None else ""
         found = [dict(record) for record in records]
         return Verdict(State.MET, f"{at_least}{count} of {self.resource} match{every}", found)
@@ -196,18 +210,12 @@ class RecordWait:
             )
         if count < self.min_records:
             return f"{count} of {self.resource} match, at least {self.min_records} have to"
-        over = "more than" if self._enough is not None else f"{count}, more than"
-        return f"{over} {self.max_records} of {self.resource} match"
+        if self._enough is not None:  # they were not all read
+            return f"More than {self.max_records} of {self.resource} match"
+        return f"{count} of {self.resource} match, at most {self.max_records} may"
 
     def _named(self, record: Mapping[str, Any]) -> str:
         return f"{self.resource} {record.get('id')}"
-
-    def _shown(self, record: Mapping[str, Any], conditions: Sequence[Condition]) -> str:
-        """What a record shows of the attributes that conditions speak of."""
-        return ", ".join(
-            f"{_dotted(path)} is {_value_at(record, path)}"
-            for path in dict.fromkeys(condition.path for condition in conditions)
-        )
 
 
 def load_predicate(path: str) -> Callable[[list[dict[str, Any]]], Any]:
@@ -219,25 +227,55 @@ def load_predicate(path: str) -> Callable[[list[dict[str, Any]]], Any]:
     module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a module may raise anything while it is imported
+        why = f"{type(error).__name__}: {error}" if module else "no module is named"
         raise CoupaQueryError(
-            f"predicate: {path!r} cannot be imported ({error or 'no module is named'}). Give the dotted path of a function "
-            "in a module that workers and triggerers can import, for instance 'acme_checks.is_complete'."
+            f"predicate: {path!r} cannot be imported ({why}). Give the dotted path of a function in a module that workers "
+            "and triggerers can import, for instance 'acme_checks.is_complete'."
         ) from None
     if not callable(found):
-        raise CoupaQueryError(f"predicate: {path!r} is no function.")
+        raise CoupaQueryError(f"predicate: {path!r} is no function but {type(found).__name__}.")
+    if inspect.iscoroutinefunction(found):
+        raise CoupaQueryError(
+            f"predicate: {path!r} is a coroutine function. Give a plain one: it is called in a thread, so it may take its "
+            "time."
+        )
     result: Callable[[list[dict[str, Any]]], Any] = found
     return result
 
 
-def _conditions(name: str, given: Mapping[str, Any] | None, resource: str) -> tuple[Condition, ...]:
-    try:
-        conditions, arguments = parse_filters(given, find_resource(resource))
-    except CoupaQueryError as error:
-        raise CoupaQueryError(error.message.replace("filters", name, 1)) from None
-    if arguments:
-        raise CoupaQueryError(f"{name}: {next(iter(arguments))!r} is no attribute of a record.")
-    return tuple(conditions)
+def _checked_resource(resource: str) -> str:
+    path = resource.strip("/") if isinstance(resource, str) else ""
+    if not path:
+        raise CoupaQueryError(
+            f"resource: {resource!r} is no path under /api. Give one, for instance 'invoices'."
+        )
+    if path.rpartition("/")[2].isdecimal():
+        raise CoupaQueryError(
+            f"resource: {resource!r} is the path of one record. Name the resource here, and the record in record_id."
+        )
+    return path
+
+
+def _check_counts(min_records: int, max_records: int | None, *, is_one: bool) -> None:
+    for name, value in (("min_records", min_records), ("max_records", max_records)):
+        if name == "max_records" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise CoupaQueryError(f"{name} must be a whole number, 0 or more; got {value!r}.")
+    if max_records is not None and max_records < min_records:
+        raise CoupaQueryError(
+            f"max_records={max_records} is less than min_records={min_records}: no number would do. To wait until "
+            "there is none, set both to 0."
+        )
+    if is_one and min_records > 1:
+        raise CoupaQueryError(
+            f"min_records={min_records}, but there is only one record of a record_id. Give filters in its place."
+        )
+    if max(min_records, max_records or 0) > MOST_MATCHES:
+        raise CoupaQueryError(
+            f"min_records and max_records may not be more than {MOST_MATCHES:,}: so many are read at a time."
+        )
 
 
 def _dead_ends(resource: str, until: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -247,48 +285,31 @@ def _dead_ends(resource: str, until: Sequence[Condition]) -> tuple[Condition, ..
     dead = tuple(
         status
         for status in end_statuses(resource)
-        if not all(satisfies({"status": status}, condition) for condition in of_status)
+        if not all(holds({"status": status}, condition) for condition in of_status)
     )
     return (Condition(("status",), "in", dead, "string"),) if dead else ()
 
 
-def _fields_of(conditions: Sequence[Condition], has_status: bool) -> list[Any]:
-    """The attributes that conditions speak of, as a ``fields`` list."""
-    names: dict[str, dict[str, Any] | None] = {"id": None}
-    if has_status:
-        names["status"] = None
-    for first, *below in dict.fromkeys(condition.path for condition in conditions):
-        # A path of one name may lead to a value; a longer one leads through an association.
-        names[first] = {} if below or names.get(first) is not None else None
-    return [name if below is None else {name: below} for name, below in names.items()]
+def _fields(
+    resource: str, conditions: Sequence[Condition], given: Sequence[Any] | None, *, has_predicate: bool
+) -> str | None:
+    """Return the encoded ``fields`` argument: conditions can be held only against what is asked for."""
+    if given is None and has_predicate:
+        return None
+    needed: list[Tree | None] = [tree_of(conditions)]
+    known = find_resource(resource)
+    if given is not None:
+        needed.append(read_tree(encode_fields(given)))
+    elif known and "status" in known.attributes:
+        needed.append({"status": None})
+    return encode_fields(to_fields(union(needed)))
 
 
 def _whole_id(value: int | str) -> int:
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdigit() or not int(text):
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()) or not int(text):
         raise CoupaQueryError(
             f"record_id: {value!r} is not the id of a record, a whole number above 0. If it comes from another task, "
             "check what that task returns."
         )
     return int(text)
-
-
-def _words(conditions: Sequence[Condition]) -> str:
-    return " and ".join(f"{condition.key} = {condition.text}" for condition in conditions)
-
-
-def _dotted(path: Sequence[str]) -> str:
-    return ".".join(path)
-
-
-def _value_at(record: Mapping[str, Any], path: Sequence[str]) -> str:
-    value: Any = record
-    for part in path:
-        if isinstance(value, Mapping):
-            name = part.replace("_", "-")
-            if name not in value and part not in value:
-                return "not shown"
-            value = value.get(name, value.get(part))
-        else:
-            break
-    return "an object" if isinstance(value, Mapping | list) else repr(value)
