@@ -58,6 +58,7 @@ def order_payment(invoice: dict, folder: str) -> None:
     """
     order = ObjectStoragePath(f"{folder}/invoice-{invoice['id']}.json")
     if not order.exists():
+        order.parent.mkdir(parents=True, exist_ok=True)  # folders are needed on disks only
         with order.open("w") as file:
             json.dump(invoice, file)
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: Records handed on in one piece.
 MOST_TOGETHER = 500
 #: Whoever takes the news has sent them to the place where they are kept after so many seconds.
-_SENT_SECONDS = 10.0
+_SENT_SECONDS = 5.0
 #: Failures for so long are an error; before, a warning.
 _LONG_SECONDS = 900.0
 
