@@ -129,18 +129,25 @@ def test_a_killed_triggerer_loses_no_change(parallel_airflow: RunningAirflow, pa
         airflow.wait_for(lambda: watermark(airflow, "coupa_watched"), "the watcher", 60)
         begun = time.monotonic()
         with Changes(coupa) as changes:
-            for _ in range(KILLS):
-                time.sleep(moments.uniform(0, 8))
+            for number in range(KILLS):
+                looks, events = coupa.seen()["requests"], len(airflow.asset_events("coupa_watched"))
+                if number:
+                    airflow.start_triggerer()
+                if number % 2:
+                    # The first look brings all that changed meanwhile; the events of it may be anywhere on their way.
+                    airflow.wait_for(lambda looks=looks: coupa.seen()["requests"] > looks, "a look", 60)
+                    time.sleep(moments.uniform(0, 2))
+                else:
+                    airflow.wait_for(
+                        lambda events=events: len(airflow.asset_events("coupa_watched")) > events, "news", 60
+                    )
+                    time.sleep(moments.uniform(0, 10))
                 airflow.kill_triggerer()
                 killed = datetime.now(UTC)
                 kept = datetime.fromisoformat(watermark(airflow, "coupa_watched")["value"])
                 kills.append((killed, kept))
-                before = len(airflow.asset_events("coupa_watched"))
-                airflow.start_triggerer()
-                airflow.wait_for(
-                    lambda before=before: len(airflow.asset_events("coupa_watched")) > before, "news", 60
-                )
-            time.sleep(3)
+            airflow.start_triggerer()
+            time.sleep(5)
         airflow.wait_for(lambda: changes.made.keys() <= told(airflow).keys(), "all changes", 60)
         seconds = time.monotonic() - begun
 
