@@ -24,7 +24,7 @@ class CoupaWaitTrigger(BaseTrigger):
     Its only event is the verdict that ends the wait, as :meth:`.verdict.Verdict.to_event` gives it.
 
     :param arguments: what is waited for, as JSON values.
-    :param poke_interval: seconds from one look to the next.
+    :param poke_interval: seconds from the end of one look to the next.
     :param timeout_at: after this instant, in seconds since 1970, a look that brings no end ends the wait.
     :param max_failures: failures to ask Coupa in a row that end the wait; None for any number.
     :param bears_everything: a predicate that raises does not end the wait.
@@ -83,6 +83,7 @@ class CoupaWaitTrigger(BaseTrigger):
                     verdict = verdict.timed_out()
                 if verdict.reason != told:
                     told = verdict.reason
-                    self.log.info("%s.", told)
+                    # Airflow's supervisor reads the lines when it has time; a full pipe would hold up the event loop.
+                    await asyncio.to_thread(self.log.info, "%s.", told)
                 if verdict.final:
                     return verdict

@@ -48,7 +48,7 @@ class Poll:
         """Return a place for one who waits; enter it to begin.
 
         :param want: what to ask the topic for.
-        :param interval: seconds from one look to the next.
+        :param interval: seconds from the end of one look to the next.
         """
         return Seat(self, want, interval)
 
@@ -80,6 +80,7 @@ class Poll:
                             await self._woken.wait()  # somebody who comes may be due earlier
                     continue
                 await self._look(self._timetable.take(time.monotonic()))
+                self._timetable.looked(time.monotonic())
         finally:
             if self._work is asyncio.current_task():  # the last who waited did not end it
                 for seat in self._timetable:

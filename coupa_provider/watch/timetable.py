@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -24,11 +25,13 @@ class Timetable(Generic[K]):
     """Who is due when.
 
     Who comes later is looked for with the others at their next time, so that a crowd that comes one by one does not
-    mean a look for each; nobody waits for longer than the own interval.
+    mean a look for each; nobody waits for longer than the own interval. It is counted from the end of a look, so that
+    no stretch of that length holds the requests of two.
     """
 
     def __init__(self) -> None:
         self._entries: dict[K, _Entry] = {}
+        self._looking = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -40,16 +43,23 @@ class Timetable(Generic[K]):
         """Take somebody in.
 
         :param key: who.
-        :param interval: seconds from one look to the next.
+        :param interval: seconds from the end of one look to the next.
         :param now: seconds of a clock that does not jump.
         """
         others = self.next_at
-        first = now + min(GATHER_SECONDS, interval) if others is None else max(others, now)
-        self._entries[key] = _Entry(interval, min(first, now + interval))
+        if self._looking:
+            due = math.inf
+        elif others is None:
+            due = now + min(GATHER_SECONDS, interval)
+        else:
+            due = min(max(others, now), now + interval)
+        self._entries[key] = _Entry(interval, due)
 
     def leave(self, key: K) -> None:
         """Strike somebody out."""
         self._entries.pop(key, None)
+        if not self._entries:
+            self._looking = False
 
     @property
     def next_at(self) -> float | None:
@@ -57,7 +67,7 @@ class Timetable(Generic[K]):
         return min((entry.due for entry in self._entries.values()), default=None)
 
     def take(self, now: float) -> list[K]:
-        """Return who is to be looked for now, and note their next times.
+        """Return who is to be looked for now; :meth:`looked` is called afterwards.
 
         :param now: as for :meth:`join`.
         """
@@ -65,5 +75,16 @@ class Timetable(Generic[K]):
             return []
         taken = [key for key, entry in self._entries.items() if entry.due <= now + _EARLY * entry.interval]
         for key in taken:
-            self._entries[key].due = now + self._entries[key].interval
+            self._entries[key].due = math.inf
+        self._looking = True
         return taken
+
+    def looked(self, now: float) -> None:
+        """Note that the look is over: for those it was for, and those who came meanwhile, the next is due by then.
+
+        :param now: as for :meth:`join`.
+        """
+        self._looking = False
+        for entry in self._entries.values():
+            if entry.due == math.inf:
+                entry.due = now + entry.interval

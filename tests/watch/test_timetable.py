@@ -51,23 +51,27 @@ def play(visits: list[Visit], look_seconds: float = 0.0) -> Played:
         [(visit.comes, 0, who) for who, visit in enumerate(visits)]
         + [(visit.leaves, 1, who) for who, visit in enumerate(visits)]
     )
-    played, free_at = Played(), -math.inf
+    played, over_at = Played(), math.inf
     while doors or table.next_at is not None:
         due = table.next_at
-        look_at = math.inf if due is None else max(due, free_at)
-        if doors and doors[0][0] < look_at:
+        look_at = math.inf if due is None or over_at < math.inf else due
+        if over_at <= min([at for at, _, _ in doors[:1]] + [math.inf]):
+            table.looked(over_at)
+            over_at = math.inf
+        elif doors and doors[0][0] < look_at:
             at, leaves, who = doors.pop(0)
             if leaves:
                 table.leave(who)
                 if not len(table):
                     played.emptied.append(at)
+                    over_at = math.inf  # nobody is interested in its end
             else:
                 table.join(who, visits[who].interval, at)
         else:
             taken = table.take(look_at)
             assert taken, "a look for nobody"
             played.looks.append((look_at, taken))
-            free_at = look_at + look_seconds
+            over_at = look_at + look_seconds
     return played
 
 
@@ -126,17 +130,15 @@ def test_looks_are_bounded_by_the_paces_not_by_the_people(visits):
 
 @given(OF_ONE_PACE, st.floats(0.1, 150))
 @settings(deadline=None)
-def test_looks_that_take_long_follow_one_another(visits, look_seconds):
+def test_no_interval_holds_the_requests_of_two_looks_however_long_they_take(visits, look_seconds):
     played = play(visits, look_seconds)
     for who, visit in enumerate(visits):
         stops = [visit.comes, *played.of(who)]
-        # One that was under way already, and then the next.
-        assert all(
-            later - earlier <= max(60.0, look_seconds) + look_seconds + CLOSE
-            for earlier, later in pairwise(stops)
-        )
-    starts = [at for at, _ in played.looks]
-    assert all(later - earlier >= look_seconds - CLOSE for earlier, later in pairwise(starts))
+        # One that was under way already, and the own.
+        assert all(later - earlier <= 60.0 + 2 * look_seconds + CLOSE for earlier, later in pairwise(stops))
+    for (earlier, _), (later, _) in pairwise(played.looks):
+        anew = any(earlier <= at <= later for at in played.emptied)
+        assert anew or later - earlier >= look_seconds + 60.0 - CLOSE
 
 
 def test_the_first_look_waits_for_others_who_come_at_the_same_time():
@@ -146,18 +148,22 @@ def test_the_first_look_waits_for_others_who_come_at_the_same_time():
     assert table.next_at == 100.0 + GATHER_SECONDS
     assert table.take(100.0) == []
     assert table.take(100.0 + GATHER_SECONDS) == ["first", "second"]
+    table.join("meanwhile", 60, 105.0)
+    table.looked(106.0)
     table.join("third", 60, 110.0)
-    assert table.next_at == 100.0 + GATHER_SECONDS + 60
-    assert table.take(table.next_at) == ["first", "second", "third"]
+    assert table.next_at == 106.0 + 60
+    assert table.take(166.0) == ["first", "second", "meanwhile", "third"]
 
 
 def test_who_is_in_more_of_a_hurry_does_not_wait_for_the_others():
     table: Timetable[str] = Timetable()
     table.join("slow", 3600, 0.0)
     table.take(GATHER_SECONDS)
+    table.looked(GATHER_SECONDS)
     table.join("quick", 10, 5.0)
     assert table.next_at == 15.0
     assert table.take(15.0) == ["quick"]
+    table.looked(15.0)
     table.leave("quick")
     assert table.next_at == GATHER_SECONDS + 3600
     table.leave("slow")
