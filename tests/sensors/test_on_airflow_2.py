@@ -94,10 +94,14 @@ class RunningAirflow2:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        sessions = {process.pid for process in self._processes}
+        while pids := [pid for pid in _pids() if _session(pid) in sessions]:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for process in self._processes:
+                process.wait()
+            time.sleep(0.05)
 
     def airflow(self, *arguments: str) -> None:
         """Run a command of Airflow's own."""
@@ -140,6 +144,18 @@ class RunningAirflow2:
     def log(self, task_id: str) -> str:
         folder = self.home / "logs" / "dag_id=sensors" / f"run_id={RUN}"
         return "".join(file.read_text() for file in folder.glob(f"task_id={task_id}/*"))
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+
+
+def _session(pid: int) -> int | None:
+    """Return the session of a process, None for one that is gone or dead: tasks are in groups of their own."""
+    with contextlib.suppress(OSError):
+        state, _, _, session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+        return None if state == "Z" else int(session)
+    return None
 
 
 def test_the_modes_agree(coupa: Emulator, tmp_path: Path) -> None:
