@@ -9,8 +9,10 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 
-#: The first look waits so long for others who come at the same time, as after a triggerer's start: seconds.
-GATHER_SECONDS = 2.0
+#: The first look waits until nobody else has come for so long, since a triggerer that starts is given its triggers by
+#: and by: seconds, no more than a share of the shortest interval, and in all no longer than another share of it.
+GATHER_SECONDS = 5.0
+_QUIET, _GATHERING = 0.25, 0.5
 #: Who is due within this share of the own interval comes along.
 _EARLY = 0.25
 
@@ -32,6 +34,8 @@ class Timetable(Generic[K]):
     def __init__(self) -> None:
         self._entries: dict[K, _Entry] = {}
         self._looking = False
+        #: Since when people come for the first look; None after it.
+        self._gathering_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -47,19 +51,22 @@ class Timetable(Generic[K]):
         :param now: seconds of a clock that does not jump.
         """
         others = self.next_at
-        if self._looking:
-            due = math.inf
-        elif others is None:
-            due = now + min(GATHER_SECONDS, interval)
-        else:
-            due = min(max(others, now), now + interval)
-        self._entries[key] = _Entry(interval, due)
+        if others is None:
+            self._gathering_since = now
+        entry = self._entries[key] = _Entry(interval, math.inf)
+        if self._gathering_since is not None:
+            shortest = min(one.interval for one in self._entries.values())
+            latest = max(self._gathering_since + _GATHERING * shortest, now)
+            for one in self._entries.values():
+                one.due = min(now + min(GATHER_SECONDS, _QUIET * shortest), latest)
+        elif others is not None and not self._looking:
+            entry.due = min(max(others, now), now + interval)
 
     def leave(self, key: K) -> None:
         """Strike somebody out."""
         self._entries.pop(key, None)
         if not self._entries:
-            self._looking = False
+            self._looking, self._gathering_since = False, None
 
     @property
     def next_at(self) -> float | None:
@@ -76,7 +83,7 @@ class Timetable(Generic[K]):
         taken = [key for key, entry in self._entries.items() if entry.due <= now + _EARLY * entry.interval]
         for key in taken:
             self._entries[key].due = math.inf
-        self._looking = True
+        self._looking, self._gathering_since = True, None
         return taken
 
     def looked(self, now: float) -> None:

@@ -141,18 +141,31 @@ def test_no_interval_holds_the_requests_of_two_looks_however_long_they_take(visi
         assert anew or later - earlier >= look_seconds + 60.0 - CLOSE
 
 
-def test_the_first_look_waits_for_others_who_come_at_the_same_time():
-    table: Timetable[str] = Timetable()
-    table.join("first", 60, 100.0)
-    table.join("second", 60, 100.0 + GATHER_SECONDS / 2)
-    assert table.next_at == 100.0 + GATHER_SECONDS
-    assert table.take(100.0) == []
-    assert table.take(100.0 + GATHER_SECONDS) == ["first", "second"]
-    table.join("meanwhile", 60, 105.0)
-    table.looked(106.0)
-    table.join("third", 60, 110.0)
-    assert table.next_at == 106.0 + 60
-    assert table.take(166.0) == ["first", "second", "meanwhile", "third"]
+def test_the_first_look_waits_for_others_who_come_one_by_one():
+    table: Timetable[int] = Timetable()
+    for second in range(4):
+        table.join(second, 60, 100.0 + second)
+        assert table.next_at == 100.0 + second + GATHER_SECONDS
+    assert table.take(103.0) == []
+    assert table.take(103.0 + GATHER_SECONDS) == [0, 1, 2, 3]
+    table.join(4, 60, 109.0)
+    table.looked(110.0)
+    table.join(5, 60, 120.0)
+    assert table.next_at == 110.0 + 60
+    assert table.take(170.0) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_first_look_does_not_wait_for_ever():
+    table: Timetable[int] = Timetable()
+    for second in range(60):
+        table.join(second, 60, 100.0 + second)
+        if table.take(100.0 + second):
+            break
+    assert second == 30
+    table = Timetable()
+    table.join(0, 60, 100.0)
+    table.join(1, 4, 101.0)
+    assert table.next_at == 102.0
 
 
 def test_who_is_in_more_of_a_hurry_does_not_wait_for_the_others():
@@ -160,10 +173,10 @@ def test_who_is_in_more_of_a_hurry_does_not_wait_for_the_others():
     table.join("slow", 3600, 0.0)
     table.take(GATHER_SECONDS)
     table.looked(GATHER_SECONDS)
-    table.join("quick", 10, 5.0)
-    assert table.next_at == 15.0
-    assert table.take(15.0) == ["quick"]
-    table.looked(15.0)
+    table.join("quick", 10, 10.0)
+    assert table.next_at == 20.0
+    assert table.take(20.0) == ["quick"]
+    table.looked(20.0)
     table.leave("quick")
     assert table.next_at == GATHER_SECONDS + 3600
     table.leave("slow")
