@@ -110,3 +110,5 @@ class RecordsEvent(TriggerEvent):
     def __repr__(self) -> str:
         payload = self.payload
         return f"TriggerEvent<{payload['count']} of {payload['resource']} until {payload['until']}>"
+
+    __str__ = __repr__

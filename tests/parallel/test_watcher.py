@@ -35,6 +35,14 @@ def pause(parallel_airflow: RunningAirflow) -> Iterator[list[str]]:
         parallel_airflow.call("PATCH", f"dags/{dag_id}", {"is_paused": True})
 
 
+@pytest.fixture
+def lake(parallel_airflow: RunningAirflow, tmp_path: Path) -> Iterator[Path]:
+    """The folder that the Variable ``coupa_lake`` names."""
+    parallel_airflow.call("POST", "variables", {"key": "coupa_lake", "value": tmp_path.as_uri()})
+    yield tmp_path
+    parallel_airflow.call("DELETE", "variables/coupa_lake")
+
+
 def connect(airflow: RunningAirflow, connection_id: str, coupa: Emulator) -> None:
     login = {"login": coupa.client_id, "password": coupa.client_secret}
     airflow.add_connection(connection_id, "coupa", host=coupa.url, **login)
@@ -54,12 +62,11 @@ def watermark(airflow: RunningAirflow, asset_name: str) -> dict[str, Any] | None
 
 @pytest.mark.timeout(240)
 def test_an_approved_invoice_is_paid_within_a_minute(
-    parallel_airflow: RunningAirflow, pause: list[str], tmp_path: Path
+    parallel_airflow: RunningAirflow, pause: list[str], lake: Path
 ) -> None:
     airflow = parallel_airflow
     with Emulator(scale=0.1) as coupa:
         connect(airflow, "coupa_default", coupa)
-        airflow.call("POST", "variables", {"key": "coupa_lake", "value": tmp_path.as_uri()})
         airflow.add_dags(PAYMENTS, "coupa_pay_approved_invoices")
         pause.append("coupa_pay_approved_invoices")
         airflow.wait_for(lambda: watermark(airflow, "coupa_invoices_to_pay"), "the watcher", 60)
@@ -78,7 +85,7 @@ def test_an_approved_invoice_is_paid_within_a_minute(
         print(f"approved; {started:.1f} s later a task of the DAG ran, {paid:.1f} s later both were paid")
         assert run.state == "success"
         assert started < 60
-        orders = {path.name for path in (tmp_path / "payments" / "orders").iterdir()}
+        orders = {path.name for path in (lake / "payments" / "orders").iterdir()}
         assert orders == {f"invoice-{one}.json", f"invoice-{two}.json"}
         assert [coupa.record("invoices", it)["exported"] for it in (one, two)] == [True, True]
 
