@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from coupa_provider.client.client import CoupaClient
-from coupa_provider.client.errors import CoupaError
+from coupa_provider.client.errors import CoupaError, CoupaQueryError, CoupaValidationError
 from coupa_provider.watch.timetable import Timetable
 from coupa_provider.watch.wait import Topic
 
@@ -91,7 +91,7 @@ class Poll:
         answers: Mapping[Hashable, Any]
         try:
             async with self._connect() as client:
-                answers = await self.topic.read(client, wants)
+                answers = await self._read(client, wants)
                 log.debug(
                     "Looked at %s for %d with %d requests", self.topic, len(seats), client.counters.requests
                 )
@@ -101,6 +101,16 @@ class Poll:
             seat.put(answers.get(seat.want, LookupError(f"There is no answer for {seat.want}")))
             if number % _TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)  # hundreds who all judge and log would hold up the event loop
+
+    async def _read(self, client: CoupaClient, wants: list[Hashable]) -> Mapping[Hashable, Any]:
+        """Ask for all; where Coupa refuses that, find out for whom, so that one does not end the wait of all."""
+        try:
+            return await self.topic.read(client, wants)
+        except (CoupaValidationError, CoupaQueryError) as refusal:
+            if len(wants) == 1:
+                return {wants[0]: refusal}
+            middle = len(wants) // 2
+            return {**await self._read(client, wants[:middle]), **await self._read(client, wants[middle:])}
 
 
 class Seat:

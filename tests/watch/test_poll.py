@@ -18,7 +18,7 @@ import pytest
 from coupa_provider.client import pacing
 from coupa_provider.client.client import CoupaClient
 from coupa_provider.client.config import CoupaConfig
-from coupa_provider.client.errors import CoupaAuthenticationError, CoupaUnavailableError
+from coupa_provider.client.errors import CoupaAuthenticationError, CoupaUnavailableError, CoupaValidationError
 from coupa_provider.client.retry import RetryPolicy
 from coupa_provider.client.token import forget_tokens
 from coupa_provider.emulator import Emulator
@@ -250,6 +250,27 @@ def test_an_error_of_coupa_reaches_everybody_and_the_next_look_is_made_all_the_s
                 assert answer[0]["status"] == "draft"
 
     play(scene())
+
+
+def test_who_asks_for_what_coupa_refuses_is_told_alone(coupa: Instance) -> None:
+    too_large = 10**30
+
+    async def scene() -> dict[int, Any]:
+        poll = Poll(INVOICES, coupa.connect)
+        answers = {}
+        async with contextlib.AsyncExitStack() as seats:
+            entered = [
+                await seats.enter_async_context(poll.seat(RecordWant(n, STATUS), SOON))
+                for n in [*range(1, 101), too_large]
+            ]
+            for seat in entered:
+                answers[seat.want.record_id] = await seat.next()
+        return answers
+
+    answers = play(scene())
+    assert isinstance(answers.pop(too_large), CoupaValidationError)
+    assert all(record["id"] == n for n, [record] in answers.items())
+    assert len(coupa.queries()) < 30
 
 
 @dataclass(frozen=True)
