@@ -20,6 +20,7 @@ from coupa_provider.watch.verdict import State, Verdict
 _MOST_ROWS = 100
 _MOST_TEXTS = 5
 _LONGEST_TEXT = 200
+_LONGEST_SUMMARY = 500
 _MOST_SAMPLES = 20
 
 _RESULT_TEXT = {
@@ -153,7 +154,7 @@ class Load:
         :param max_errors: so many errors may be, or such a share of the rows.
         :param errors_file: URL of the file with all errors, for the message.
         """
-        told = f". Coupa says: {self.result_text.strip()!r}" if self.result_text else ""
+        told = f". Coupa says: {self.result_text.strip()[:_LONGEST_SUMMARY]!r}" if self.result_text else ""
         if ended.state is not State.MET:
             return Verdict(ended.state, f"{ended.reason}{told}{self._details(errors_file)}")
         if self.errors is None:
