@@ -170,7 +170,7 @@ def _in_words(condition: Condition) -> str:
 def _value_in_words(record: Mapping[str, Any], path: Sequence[str]) -> str:
     is_shown, value = value_at(record, path)
     if not is_shown:
-        return "not shown (is it spelled as in Coupa, and may this connection see it?)"
+        return "not shown (it is null, misspelt, or hidden from this connection)"
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list):

@@ -245,7 +245,7 @@ def load_predicate(path: str) -> Callable[[list[dict[str, Any]]], Any]:
 
 
 def _checked_resource(resource: str) -> str:
-    path = resource.strip("/") if isinstance(resource, str) else ""
+    path = resource.strip().strip("/") if isinstance(resource, str) else ""
     if not path:
         raise CoupaQueryError(
             f"resource: {resource!r} is no path under /api. Give one, for instance 'invoices'."

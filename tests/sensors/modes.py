@@ -62,7 +62,8 @@ class TaskInstance(SimpleNamespace):
 
     def __init__(self, **where: Any) -> None:
         own = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 0}
-        super().__init__(**own | where, pushed={}, began=None, store=StateStore())
+        kept = {"pushed": {}, "began": None, "store": StateStore()}
+        super().__init__(**own | where | kept)
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = json.loads(json.dumps(value))
