@@ -14,6 +14,7 @@ from emulating import RATE_LIMIT, Emulator, running_emulator
 from importing import added_seconds
 from loading import Seconds, postgresql_is_here, prepared
 from pushing import RECEIPTS, SUPPLIERS, Outcome, Scenario, run_push
+from waiting import run_wait
 
 LATENCY_MS = 300.0
 #: A write to an instance on the same continent.
@@ -46,6 +47,9 @@ class Sizes:
     :param pushed_peer: pushed by a loop; four times as many by its threads.
     :param pushed_many: for the higher memory; the lower is that of a tenth.
     :param answers: writes of each kind, operation and shape of the answer.
+    :param waiting: records waited for, each by a trigger of its own.
+    :param waiting_rounds: intervals for which they are.
+    :param waiting_interval: its seconds.
     """
 
     paced: int = 60_000
@@ -62,6 +66,9 @@ class Sizes:
     pushed_peer: int = 150
     pushed_many: int = 50_000
     answers: int = 150
+    waiting: int = 200
+    waiting_rounds: int = 4
+    waiting_interval: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -280,6 +287,27 @@ def answer_shapes(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
                 )
 
 
+def waiting(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
+    """What hundreds that wait cost one event loop and Coupa, in each interval."""
+    emulator.configure(rate_limit=None, latency_ms=0)
+    extent = (sizes.waiting, sizes.waiting_rounds, sizes.waiting_interval)
+    ours = run_wait("wait_ours", emulator, *extent)
+    who = f"{sizes.waiting} who wait, an interval"
+    for name, title in (("wait_http_sensor", "HttpSensor"), ("wait_loop", "own trigger")):
+        peer = run_wait(name, emulator, *extent)
+        fewer = ours.requests / peer.requests
+        yield Line(
+            f"requests for {who}", f"{ours.requests:,.1f}", f"{title}: {peer.requests:,.0f}", fewer, "<= 0.05"
+        )
+        yield Line(
+            f"CPU ms for {who}",
+            f"{ours.cpu_seconds * 1000:,.0f}",
+            f"{title}: {peer.cpu_seconds * 1000:,.0f}",
+            ours.cpu_seconds / peer.cpu_seconds,
+            "<= 0.5",
+        )
+
+
 MEASURES: dict[str, Measure] = {
     "limit": at_the_limit,
     "cpu": per_cpu_second,
@@ -290,6 +318,7 @@ MEASURES: dict[str, Measure] = {
     "lost": lost_answers,
     "push-memory": push_memory,
     "answers": answer_shapes,
+    "wait": waiting,
 }
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("airflow.providers.http")
 @pytest.mark.parametrize(
     "measure",
     [
-        *("limit", "cpu", "memory", "imports", "push", "lost", "push-memory", "answers"),
+        *("limit", "cpu", "memory", "imports", "push", "lost", "push-memory", "answers", "wait"),
         pytest.param("load", marks=pytest.mark.postgresql),
     ],
 )
