@@ -70,6 +70,10 @@ def test_an_approved_invoice_is_paid_within_a_minute(
         airflow.add_dags(PAYMENTS, "coupa_pay_approved_invoices")
         pause.append("coupa_pay_approved_invoices")
         airflow.wait_for(lambda: watermark(airflow, "coupa_invoices_to_pay"), "the watcher", 60)
+        # Right after a look, so that it takes as long as it can.
+        airflow.wait_for(
+            lambda: coupa.seen()["requests_by_path"].get("GET /api/invoices"), "the first look", 30
+        )
         [one, two] = coupa.ids("invoices")[:2]
         approved_at = datetime.now(UTC)
         for record_id in (one, two):
