@@ -19,7 +19,7 @@ class CoupaRecordSensor(CoupaWaitingSensor):
     """Wait until a record, or the records that match a query, are as they should be.
 
     ``until`` and ``never`` are written as Coupa's filters are: ``{"status[in]": ["approved", "processing"]}``,
-    ``{"supplier[status]": "active"}``, ``{"total[gt]": 0}``. They are held against what Coupa shows.
+    ``{"supplier[status]": "active"}``, ``{"gross-total[gt]": 0}``. They are held against what Coupa shows.
 
     The task's result: the record, or the list of records, with the attributes of ``fields``.
 
