@@ -91,7 +91,8 @@ class RunningAirflow:
         self.url = url
         self.home = home
         self._sessions = {session}
-        self._env = env
+        #: Environment of all components.
+        self.env = env
         self._triggerer: subprocess.Popen[bytes] | None = None
         self._token: str | None = None
 
@@ -214,15 +215,30 @@ class RunningAirflow:
 
     def kill_triggerer(self) -> None:
         """Kill the triggerer without warning: its supervisor, then the process in which the triggers run."""
-        titles = {}
+        self.kill(*self.triggerer_pids())
+        self._reap_triggerer()
+
+    def stop_triggerer(self, *, timeout: float = 30) -> None:
+        """End the triggerer as a deployment does: it is asked to, and waited for."""
+        pids = self.triggerer_pids()
+        os.kill(pids[0], signal.SIGTERM)
+        self._reap_triggerer()
+        self.wait_for(lambda: not set(pids) & set(self.pids()), "the end of the triggerer", timeout)
+
+    def triggerer_pids(self) -> list[int]:
+        """Return the triggerer's supervisor and, after it, its children; in one of these the triggers run."""
+        parents, named = {}, set()
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                titles[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        supervisors = [pid for pid, title in titles.items() if b"triggerer" in title]
-        children = [pid for pid in titles if pid not in supervisors and int(_stat(pid)[1]) in supervisors]
+                parents[pid] = int(_stat(pid)[1])
+                if b"triggerer" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    named.add(pid)
+        supervisors = [pid for pid in named if parents[pid] not in named]
         if not supervisors:
-            pytest.fail(f"There is no triggerer to kill. Airflow said:\n{self.output()[-5000:]}")
-        self.kill(*supervisors, *children)
+            pytest.fail(f"There is no triggerer. Airflow said:\n{self.output()[-5000:]}")
+        return [*supervisors, *(pid for pid, parent in parents.items() if parent in supervisors)]
+
+    def _reap_triggerer(self) -> None:
         if self._triggerer is not None:
             self._triggerer.wait()
             self._triggerer = None
@@ -236,7 +252,7 @@ class RunningAirflow:
             self._triggerer = subprocess.Popen(
                 [sys.executable, "-m", "airflow", "triggerer"],
                 cwd=self.home,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -254,7 +270,8 @@ class RunningAirflow:
         found: list[dict[str, Any]] = []
         while True:
             page = self.call(
-                "GET", f"assets/events?asset_id={asset['id']}&order_by=timestamp&limit=100&offset={len(found)}"
+                "GET",
+                f"assets/events?asset_id={asset['id']}&order_by=timestamp&limit=100&offset={len(found)}",
             )
             found += page["asset_events"]
             if len(found) >= page["total_entries"] or not page["asset_events"]:
