@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +80,11 @@ def unavailable(times: int, kind: str = "503") -> Callable[[Emulator], None]:
 
 def both(*happen: Callable[[Emulator], Any]) -> Callable[[Emulator], None]:
     return lambda coupa: [one(coupa) for one in happen] and None
+
+
+def meanwhile(happens: Callable[[Emulator], Any]) -> Callable[[Emulator], None]:
+    """Let something happen after the first looks."""
+    return lambda coupa: threading.Timer(0.4, happens, [coupa]).start()
 
 
 def wrong_secret(coupa: Emulator) -> None:
@@ -205,6 +211,40 @@ SCENARIOS = {
     ),
     "wrong secret, silently": Scenario(
         {**APPROVED, "silent_fail": True}, "failed", r"^CoupaAuthenticationError: ", then=wrong_secret
+    ),
+    "a secret that is changed meanwhile": Scenario(
+        APPROVED, "failed", r"^CoupaAuthenticationError: ", then=meanwhile(wrong_secret)
+    ),
+    "a token that is taken back meanwhile": Scenario(
+        APPROVED,
+        "success",
+        result={"id": 33, "status": "approved"},
+        then=both(meanwhile(lambda coupa: coupa.revoke_tokens()), becomes("approved", 8)),
+    ),
+    "a record that goes meanwhile": Scenario(
+        {**APPROVED, "timeout": 0.8},
+        "timed_out",
+        r"^The time is up\. There is no record 33 in invoices, or this connection may not see it\.$",
+        then=meanwhile(lambda coupa: coupa.reset()),
+    ),
+    "no tokens for a while": Scenario(
+        APPROVED,
+        "success",
+        result={"id": 33, "status": "approved"},
+        then=both(lambda coupa: coupa.outage("503", seconds=0.5, paths=["/oauth2"]), becomes("approved")),
+    ),
+    "nobody listens": Scenario(
+        {**APPROVED, "max_failures": 2},
+        "error",
+        r"^AirflowException: Coupa could not be asked 2 times in a row, the last time: CoupaUnavailableError: ",
+        then=lambda coupa: coupa.outage("refused", seconds=60),
+    ),
+    "a page for people answers": Scenario(
+        {**BATCH, "until": {"status": "approved"}, "max_failures": 2},
+        "error",
+        r"^AirflowException: Coupa could not be asked 2 times in a row, the last time: CoupaUnavailableError: .*redirected",
+        records=PAIR,
+        then=unavailable(1000, "login_redirect"),
     ),
     "missing scope": Scenario(APPROVED, "failed", r"^CoupaScopeError: .*core\.invoice\.read", then=without_scopes),
     "unknown connection": Scenario({**APPROVED, "coupa_conn_id": "coupa_elsewhere"}, "error", r"coupa_elsewhere"),
