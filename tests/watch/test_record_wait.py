@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -228,6 +229,22 @@ def test_reasons_name_the_record_what_it_shows_and_what_is_waited_for() -> None:
     assert reason(lines, record_id=33, until={"invoice-lines[price]": 2}).startswith(
         "invoices 33: invoice_lines.price is below a list of 1."
     )
+
+
+def empties(records: list[dict[str, Any]]) -> bool:
+    records[0]["invoice-lines"].clear()
+    records[0].clear()
+    return True
+
+
+@pytest.mark.parametrize("whom", [{"record_id": 33}, {"filters": {}}])
+def test_a_predicate_gets_records_of_its_own(whom: dict[str, Any]) -> None:
+    """Others who wait are given the same answer."""
+    answer = [{"id": 33, "invoice-lines": [{"id": 1}]}]
+    wait = RecordWait.parse("invoices", predicate=f"{__name__}.empties", **whom)
+    verdict = asyncio.run(wait.judge(answer))
+    assert answer == [{"id": 33, "invoice-lines": [{"id": 1}]}]
+    assert verdict.result == (answer[0] if "record_id" in whom else answer)
 
 
 @pytest.mark.parametrize(
