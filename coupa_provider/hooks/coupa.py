@@ -78,18 +78,25 @@ class CoupaHook(BaseHook):
         :raises CoupaConfigError: a field of the connection is missing or wrong.
         """
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+        from asgiref.sync import sync_to_async
 
         connection = await get_async_connection(self.coupa_conn_id, hook=self)
         await get_async_extra_dejson(connection)
+        loop = asyncio.get_running_loop()
         # Masking may wait for Airflow, and certificates are read from disk: not on the event loop.
-        async with await asyncio.to_thread(self._client_of, connection) as client:
+        async with await sync_to_async(self._client_on)(loop, connection) as client:
             yield client
 
-    def _client_of(self, connection: Any) -> CoupaClient:
+    def _client_on(self, loop: asyncio.AbstractEventLoop, connection: Any) -> CoupaClient:
         from coupa_provider.client.client import CoupaClient
+        from coupa_provider.hooks.on_event_loop import StoreFromThread, from_thread
 
         config = _read_connection(self.coupa_conn_id, connection)
-        return CoupaClient(config, **self._client_options(config))
+        options = self._client_options(config)
+        options["on_secret"] = from_thread(options["on_secret"], loop)
+        if options["refresh_tokens"] is not None:
+            options["refresh_tokens"] = StoreFromThread(options["refresh_tokens"], loop)
+        return CoupaClient(config, **options)
 
     def close(self) -> None:
         """Close open connections; the hook may be used again."""
