@@ -14,6 +14,7 @@ from airflow.triggers.base import TriggerEvent
 
 from coupa_provider.triggers.kept_watermark import KeptWatermark
 from coupa_provider.triggers.polls import connect
+from coupa_provider.triggers.quiet_payload import QuietPayload
 from coupa_provider.watch.stream import Stream, parse_streams
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class CoupaRecordsEventTrigger(BaseEventTrigger):
                 for task in done:
                     watcher = work.pop(task)
                     for payload in task.result():
-                        yield RecordsEvent(payload=payload)
+                        yield TriggerEvent(QuietPayload(payload))  # type: ignore[no-untyped-call]
                     work[asyncio.create_task(watcher.next())] = watcher
         finally:
             for task in work:
@@ -102,13 +103,3 @@ class CoupaRecordsEventTrigger(BaseEventTrigger):
             )
             for stream in self.streams
         ]
-
-
-class RecordsEvent(TriggerEvent):
-    """An event that Airflow can log without the records in it."""
-
-    def __repr__(self) -> str:
-        payload = self.payload
-        return f"TriggerEvent<{payload['count']} of {payload['resource']} until {payload['until']}>"
-
-    __str__ = __repr__

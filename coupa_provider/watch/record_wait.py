@@ -170,8 +170,8 @@ class RecordWait:
             if any(holds(record, condition) for condition in self.never):
                 return Verdict(
                     State.NEVER,
-                    f"{self._named(record)}: {shown(record, self.never)}. The argument never rules out that it comes from "
-                    f"there to what is waited for{f': {in_words(self.until)}' if self.until else ''}",
+                    f"{self._named(record)}: {shown(record, self.never)}; by the argument never, that ends the wait"
+                    f"{f'. Waited for: {in_words(self.until)}' if self.until else ''}",
                 )
         count = len(records)
         if count < self.min_records or (self.max_records is not None and count > self.max_records):

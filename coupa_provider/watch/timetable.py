@@ -13,6 +13,8 @@ K = TypeVar("K")
 #: and by: seconds, no more than a share of the shortest interval, and in all no longer than another share of it.
 GATHER_SECONDS = 5.0
 _QUIET, _GATHERING = 0.25, 0.5
+#: Airflow allows an interval of 0, which would leave no pause: seconds.
+_SHORTEST = 0.1
 #: Who is due within this share of the own interval comes along.
 _EARLY = 0.25
 
@@ -53,7 +55,7 @@ class Timetable(Generic[K]):
         others = self.next_at
         if others is None:
             self._gathering_since = now
-        entry = self._entries[key] = _Entry(interval, math.inf)
+        entry = self._entries[key] = _Entry(max(interval, _SHORTEST), math.inf)
         if self._gathering_since is not None:
             shortest = min(one.interval for one in self._entries.values())
             latest = max(self._gathering_since + _GATHERING * shortest, now)

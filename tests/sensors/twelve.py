@@ -80,11 +80,14 @@ SCENARIOS = {
         then={"invoice-number": "4712"},
     ),
     "dead_end": Scenario(
-        UNTIL, r"status is 'voided'\. The argument never rules out", "failed", then={"status": "voided"}
+        UNTIL,
+        r"status is 'voided'; by the argument never, that ends the wait",
+        "failed",
+        then={"status": "voided"},
     ),
     "ruled_out": Scenario(
         {**UNTIL, "never": {"status": "disputed"}},
-        r"status is 'disputed'\. The argument never rules out",
+        r"status is 'disputed'; by the argument never, that ends the wait",
         "failed",
         then={"status": "disputed"},
     ),

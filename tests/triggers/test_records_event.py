@@ -418,6 +418,6 @@ def test_a_log_of_an_event_holds_no_record(coupa):
             return await anext(events)
 
     event = asyncio.run(scenario())
-    assert repr(event).startswith("TriggerEvent<1 of invoices until 20")
-    assert str(event) == repr(event)
-    assert event.payload["records"][0]["invoice-number"] not in repr(event)
+    for text in (repr(event), str(event)):
+        assert "'records': '...', 'count': 1" in text
+        assert event.payload["records"][0]["invoice-number"] not in text
