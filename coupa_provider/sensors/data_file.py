@@ -48,6 +48,7 @@ class CoupaDataFileSensor(CoupaWaitingSensor):
         ``max_failures``, ``deferrable`` and ``coupa_conn_id`` of :class:`.waiting.CoupaWaitingSensor`.
     """
 
+    trigger_class = CoupaDataFileTrigger
     template_fields: Sequence[str] = (
         "file_name",
         "source_for",
@@ -105,17 +106,6 @@ class CoupaDataFileSensor(CoupaWaitingSensor):
             data_file_source_id=self.data_file_source_id,
             started_at=first_look_at(self, context).timestamp(),
             pick_up_timeout=self.pick_up_timeout,
-        )
-
-    def trigger(self, wait: DataFileWait, timeout_at: float) -> CoupaDataFileTrigger:
-        """Return the trigger that waits for the same."""
-        return CoupaDataFileTrigger(
-            arguments=wait.arguments(),
-            poke_interval=self.poke_interval,
-            timeout_at=timeout_at,
-            max_failures=self._most_failures,
-            bears_everything=self.silent_fail,
-            coupa_conn_id=self.coupa_conn_id,
         )
 
     def _conclude(self, context: Context, verdict: Verdict) -> Any:

@@ -42,6 +42,7 @@ class CoupaRecordSensor(CoupaWaitingSensor):
     """
 
     operator_extra_links = (CoupaRecordLink(),)
+    trigger_class = CoupaRecordTrigger
     template_fields: Sequence[str] = ("resource", "record_id", "filters", "until", "never", "predicate")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "filters": "json",
@@ -91,14 +92,3 @@ class CoupaRecordSensor(CoupaWaitingSensor):
         )
         CoupaRecordLink.persist(context, self.hook, wait.resource, wait.record_id)
         return wait
-
-    def trigger(self, wait: RecordWait, timeout_at: float) -> CoupaRecordTrigger:
-        """Return the trigger that waits for the same."""
-        return CoupaRecordTrigger(
-            arguments=wait.arguments(),
-            poke_interval=self.poke_interval,
-            timeout_at=timeout_at,
-            max_failures=self._most_failures,
-            bears_everything=self.silent_fail,
-            coupa_conn_id=self.coupa_conn_id,
-        )

@@ -46,6 +46,8 @@ class CoupaWaitingSensor(BaseSensorOperator):
     """
 
     ui_color = "#e0f0ff"
+    #: Waits for the same in deferrable mode.
+    trigger_class: type[CoupaWaitTrigger]
 
     def __init__(
         self,
@@ -67,9 +69,20 @@ class CoupaWaitingSensor(BaseSensorOperator):
     def read_wait(self, context: Context) -> Wait:
         """Return what is waited for, from the rendered arguments."""
 
-    @abstractmethod
-    def trigger(self, wait: Any, timeout_at: float) -> CoupaWaitTrigger:
-        """Return the trigger that waits for the same."""
+    def trigger(self, wait: Wait, timeout_at: float) -> CoupaWaitTrigger:
+        """Return the trigger that waits for the same.
+
+        :param wait: what is waited for.
+        :param timeout_at: when the time is up, in seconds since 1970.
+        """
+        return self.trigger_class(
+            arguments=wait.arguments(),
+            poke_interval=self.poke_interval,
+            timeout_at=timeout_at,
+            max_failures=self._most_failures,
+            bears_everything=self.silent_fail,
+            coupa_conn_id=self.coupa_conn_id,
+        )
 
     def finish(self, context: Context, verdict: Verdict) -> Any:
         """Return the task's result, after the wait was met."""

@@ -40,6 +40,10 @@ class Wait(Protocol):
         """What to ask the topic for."""
         ...
 
+    def arguments(self) -> dict[str, Any]:
+        """What it can be read from again, as JSON values."""
+        ...
+
     async def judge(self, answer: Any) -> Verdict:
         """Say how it stands.
 

@@ -171,7 +171,7 @@ def check(ended: Ended) -> None:
         found = ended.end(task_id), ended.result(task_id)
         log = ended.log(task_id)
         if found != expected:
-            wrong.append(f"{task_id} ended with {found}, not {expected}")
+            wrong.append(f"{task_id} ended with {found}, not {expected}:\n{log[-4000:]}")
         elif not re.search(scenario.reason, log):
             wrong.append(f"{task_id} does not tell {scenario.reason!r}:\n{log[-2000:]}")
         if SECRET in log:
