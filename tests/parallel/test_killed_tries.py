@@ -66,6 +66,8 @@ class Killer:
         self.airflow, self.run_id, self.lake = airflow, run_id, lake
         self.left = plan
         self.kills = defaultdict(list)
+        #: Tries that were through but for their report to Airflow when they were killed: on a busy machine a kill is late.
+        self.through = set()
         self._seen = {}
         self._due = {}
 
@@ -105,6 +107,9 @@ class Killer:
                 return  # ended by itself since it was listed
             self.kills[index].append(this_try)
             del self.left[index][0]
+            note = self._folder(index) / "_unfinished" / "progress.json"
+            if (self._folder(index) / "_manifest.json").exists() and not note.exists():
+                self.through.add(this_try)
 
     def _folder(self, index: int) -> Path:
         return self.lake / str(index)
@@ -177,8 +182,9 @@ def test_fifty_kills_leave_no_trace(airflow, coupa, tmp_path):
         undisturbed, expected = landed(calm, index)
         # On a machine that is busy Airflow may take a try for dead by itself, and end it.
         assert task.try_number >= len(killer.kills[index]) + 1
-        assert "Going on where try" in airflow.log(run, "extract", index, task.try_number)
-        assert (manifest.tries > 1, expected.tries) == (True, 1)
+        goes_on = (index, task.try_number - 1) not in killer.through
+        assert ("Going on where try" in airflow.log(run, "extract", index, task.try_number)) == goes_on
+        assert (manifest.tries > 1, expected.tries) == (goes_on, 1)
         rows = rows_of(folder)
         assert [row["id"] for row in rows] == coupa.ids
         assert rows == rows_of(undisturbed)
@@ -190,6 +196,7 @@ def test_fifty_kills_leave_no_trace(airflow, coupa, tmp_path):
             "_manifest.json"
         }
         undisturbed_requests += expected.requests
+    assert len(killer.through) < INSTANCES / 2
     # Each try would take as many as an undisturbed one, if it began anew.
     tries = sum(task.try_number for task in run.of("extract"))
     ratio = requests_since_reset(coupa) / (undisturbed_requests * tries / INSTANCES)
