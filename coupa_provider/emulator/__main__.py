@@ -50,6 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="your own records: JSON object of resource to list"
     )
+    parser.add_argument(
+        "--files",
+        type=Path,
+        metavar="DIR",
+        help="folder that is Coupa's file server (default: a temporary one)",
+    )
     parser.add_argument("--profile", choices=sorted(PROFILES), help="bundle of settings, see below")
     parser.add_argument(
         "--set", action="append", default=[], dest="switches", metavar="U7=200", help="position of a switch"
@@ -99,6 +105,7 @@ def _instance(arguments: argparse.Namespace) -> Instance:
         client_id=arguments.client_id,
         client_secret=arguments.client_secret,
         zone=arguments.zone,
+        files=arguments.files,
         changes=changes,
     )
 
@@ -135,6 +142,7 @@ async def _serve(instance: Instance, host: str, port: int) -> None:
     if server.started:
         print(_greeting(instance, url_of(listener)), flush=True)
     await task
+    instance.files.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -57,6 +57,12 @@ def control_routes(instance: Instance) -> list[Route]:
     async def drift(request: Request) -> Response:
         return JSONResponse(instance.drift_log.report())
 
+    async def files(request: Request) -> Response:
+        if request.method == "PUT":
+            instance.files.put(request.path_params["path"], await request.body())
+            return JSONResponse({}, 201)
+        return JSONResponse(instance.files.paths())
+
     async def changes(request: Request) -> Response:
         if request.method == "POST":
             planned = [read_change(given) for given in await _objects(request)]
@@ -116,7 +122,6 @@ def control_routes(instance: Instance) -> list[Route]:
                 "meaning": switch.meaning,
                 "modes": list(switch.modes),
                 "now": instance.settings.switches[switch.name],
-                "served": switch.served,
             }
             for switch in SWITCHES.values()
         }
@@ -133,6 +138,8 @@ def control_routes(instance: Instance) -> list[Route]:
         ("GET", "/ids/{resource:path}", ids),
         ("GET", "/record/{resource:path}/{record_id:int}", record),
         ("GET", "/drift", drift),
+        ("GET", "/files", files),
+        ("PUT", "/files/{path:path}", files),
         ("GET", "/changes", changes),
         ("POST", "/changes", changes),
         ("GET", "/outages", outages),

@@ -37,6 +37,7 @@ class Emulator:
     :param client_id: client that has every scope.
     :param client_secret: its secret.
     :param zone: zone of the company, in which instants are printed.
+    :param files: folder of this machine that is Coupa's file server; None for a temporary one.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Emulator:
         client_id: str = "emulator",
         client_secret: str = "emulator-secret",  # noqa: S107 - known to all, it protects nothing
         zone: str = DEFAULT_ZONE,
+        files: Path | str | None = None,
         **settings: Any,
     ) -> None:
         if switches is not None:
@@ -68,6 +70,7 @@ class Emulator:
             client_id=client_id,
             client_secret=client_secret,
             zone=zone,
+            files=Path(files) if files is not None else None,
             changes=settings,
         )
         self._host = host
@@ -104,6 +107,7 @@ class Emulator:
         self._thread = None
         self._listener.close()
         self._instance.store.close()
+        self._instance.files.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -255,6 +259,19 @@ class Emulator:
         Times are seconds since 1970 by the real clock.
         """
         return self._instance.outages.report()
+
+    def put_file(self, path: str, content: bytes | str) -> None:
+        """Put a file onto Coupa's file server, whence Coupa picks it up and loads it.
+
+        :param path: its path there, as ``"./Incoming/LookupValues/colours.csv"``.
+        :param content: what is in it; text is written as UTF-8.
+        :raises SettingError: it is no path of a file in a folder below ``Incoming``.
+        """
+        self._instance.files.put(path, content.encode() if isinstance(content, str) else content)
+
+    def files(self) -> list[str]:
+        """Return the paths of all files on the file server: those that wait, and those that are in the archive."""
+        return self._instance.files.paths()
 
     def drift_log(self) -> dict[str, list[dict[str, Any]]]:
         """Return what drift did so far: events by kind, each with resource, id and time."""

@@ -14,6 +14,8 @@ from coupa_provider.emulator.attributes import readable_attributes
 from coupa_provider.emulator.clock import Clock
 from coupa_provider.emulator.drift import Drifter, DriftLog
 from coupa_provider.emulator.faults import FaultPlan
+from coupa_provider.emulator.file_folders import FileFolders
+from coupa_provider.emulator.file_load import FileLoad
 from coupa_provider.emulator.oauth import Authority
 from coupa_provider.emulator.observed import Observed
 from coupa_provider.emulator.outages import Outages
@@ -47,6 +49,7 @@ class Instance:
     :param client_id: client that has every scope.
     :param client_secret: its secret.
     :param zone: zone of the company, in which instants are printed.
+    :param files: folder of this machine that is Coupa's file server; None for a temporary one.
     :param changes: settings, see :class:`.settings.Settings`.
     """
 
@@ -62,6 +65,7 @@ class Instance:
         client_id: str = "emulator",
         client_secret: str = "emulator-secret",  # noqa: S107 - known to all, it protects nothing
         zone: str = DEFAULT_ZONE,
+        files: Path | None = None,
         changes: Mapping[str, Any] | None = None,
     ) -> None:
         if profile is not None and profile not in PROFILES:
@@ -86,6 +90,9 @@ class Instance:
         self.clock = Clock()
         self.limiter = RateLimiter()
         self.uploads: dict[tuple[str, int], Upload] = {}
+        self.files = FileFolders(files)
+        #: Files that were picked up, in the order in which they are loaded.
+        self.loads: list[FileLoad] = []
         self.reset()
 
     def _seeded(self, path: str) -> tuple[Iterable[Row], set[str]]:
@@ -103,6 +110,8 @@ class Instance:
         self.timed_changes.reset()
         self.outages.reset()
         self.uploads.clear()
+        self.loads.clear()
+        self.files.close()
         self._lines = 0
         for path in self._sizes:
             self.store.collection(path)

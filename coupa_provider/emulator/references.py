@@ -10,7 +10,9 @@ from coupa_provider.emulator.coercion import Invalid
 from coupa_provider.emulator.countries import COUNTRIES
 from coupa_provider.emulator.decimal_order import decimal_key
 from coupa_provider.emulator.instance import Instance
+from coupa_provider.emulator.query import order_kind
 from coupa_provider.emulator.rules import REFERENCE_KEYS
+from coupa_provider.emulator.stamps import parse_instant
 from coupa_provider.emulator.store import GREATEST_INTEGER, Record, fold
 from coupa_provider.resources import attributes_of_type, find_resource
 
@@ -87,6 +89,30 @@ class References:
                 kind = _KINDS.get(base, "text")
                 steps = (Step(key, base),)
                 keys.append((steps, self.kind(kind), self.comparable(value, kind)))
+        return keys
+
+    def keys_of_record(self, type_name: str, names: Sequence[str], record: Record) -> list[Key] | None:
+        """Return what finds the records that have the same values.
+
+        :param type_name: type of the record.
+        :param names: attributes.
+        :param record: references as a record holds them, with ``id``.
+        :return: None where one of the attributes has no value.
+        """
+        attributes = attributes_of_type(type_name)
+        keys: list[Key] = []
+        for name in names:
+            attribute, value = attributes.get(name), record.get(name)
+            if attribute is None or value in (None, "", {}):
+                return None
+            if isinstance(value, dict):
+                keys.append((reference_steps(name, attribute.target), "number", value.get("id")))
+            elif attribute.base == "datetime":
+                keys.append(((Step(name, "datetime"),), "instant", int(parse_instant(value).timestamp())))
+            else:
+                step = Step(name, attribute.base)
+                kind = order_kind([step])
+                keys.append(((step,), self.kind(kind), self.comparable(value, kind)))
         return keys
 
     def kind(self, kind: str) -> str:

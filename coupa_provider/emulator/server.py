@@ -26,6 +26,7 @@ from coupa_provider.emulator.api import Api, Call, wants_xml
 from coupa_provider.emulator.control import control_routes
 from coupa_provider.emulator.drift import TICK_S
 from coupa_provider.emulator.faults import WRITES
+from coupa_provider.emulator.file_loader import FileLoader
 from coupa_provider.emulator.graphql import GRAPHQL_PATH
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.oauth import OAuthError, Verdict
@@ -51,6 +52,7 @@ class Server:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._api = Api(instance)
+        self._loader = FileLoader(instance)
         self._jitter = random.Random(instance.settings.latency.seed)  # noqa: S311 - delay, no secret
         self._rest = Starlette(
             routes=[
@@ -100,6 +102,7 @@ class Server:
             await asyncio.sleep(min(TICK_S, self._instance.timed_changes.seconds_to_next()))
             now = time.monotonic()
             self._instance.tick(now - last)
+            self._loader.carry_on(now)
             last = now
 
     # ---- Core API

@@ -186,6 +186,8 @@ class Settings:
     :param token_length: least length of an access token; Coupa's grow with the scopes.
     :param api_filters: attributes that each saved API filter answers, by its name.
     :param default_filters: name of the saved API filter that a resource has by default.
+    :param file_pick_up_s: time between two looks into the folders of the file server.
+    :param file_rows_per_s: rows of a file that are loaded in a second.
     :param warnings: what successful writes to a resource answer under ``warnings`` within ``errors``.
     """
 
@@ -202,6 +204,8 @@ class Settings:
     max_offset: int = 10_000
     retry_after_s: int = 1
     token_length: int = 0
+    file_pick_up_s: float = 240
+    file_rows_per_s: float = 1000
     api_filters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     default_filters: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -17,13 +17,11 @@ class Switch:
     :param name: number in the list of open questions, for instance ``"U7"``.
     :param meaning: what the switch decides, in one line.
     :param modes: allowed values, the default first.
-    :param served: False for a switch whose endpoint the emulator does not serve yet.
     """
 
     name: str
     meaning: str
     modes: tuple[str, ...]
-    served: bool = True
 
     @property
     def default(self) -> str:
@@ -74,11 +72,11 @@ _ALL = (
     Switch("U20", "reference in a write to a record that does not exist", ("400", "ignored")),
     Switch("U21", "transitions of integration runs", ("lenient", "strict")),
     Switch("U22", "answer of resolve and unresolve", ("object", "array")),
-    Switch("U23", "body of load_from_sftp", ("json", "multipart"), served=False),
+    Switch("U23", "body of load_from_sftp", ("json", "multipart")),
     Switch("U24", "paging of GraphQL", ("query_text", "arguments")),
     Switch("U25", "GraphQL answer for a missing object", ("null", "errors")),
     Switch("U26", "showing one attachment", ("metadata", "binary")),
-    Switch("U27", "archive path of loaded files", ("incoming_archive", "archive_incoming"), served=False),
+    Switch("U27", "archive path of loaded files", ("incoming_archive", "archive_incoming")),
     Switch("U28", "body of a successful DELETE", ("empty", "object", "text")),
     Switch("U29", "null keys in JSON", ("present", "omitted")),
     Switch("U30", "exchange rates filtered by both currencies", ("empty", "and")),

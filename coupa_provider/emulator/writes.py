@@ -6,18 +6,16 @@ import re
 
 from coupa_provider.emulator.answers import JSON, TEXT, Answer, Refusal, errors_answer, html_page, not_found
 from coupa_provider.emulator.attached import show_attachments
-from coupa_provider.emulator.attributes import Step, home_of_type, readable_attributes
+from coupa_provider.emulator.attributes import home_of_type, readable_attributes
 from coupa_provider.emulator.coercion import label
 from coupa_provider.emulator.derived import derive, set_defaults
 from coupa_provider.emulator.exported import set_exported
 from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.integration_runs import lacks_run, show_in_run
 from coupa_provider.emulator.payloads import PayloadError, Upload, read_form, read_json_payload
-from coupa_provider.emulator.query import ListQuery, order_kind
-from coupa_provider.emulator.references import Key, reference_steps
+from coupa_provider.emulator.query import ListQuery
 from coupa_provider.emulator.routes import Target
 from coupa_provider.emulator.rules import INITIAL, REQUIRED, unique_keys
-from coupa_provider.emulator.stamps import parse_instant
 from coupa_provider.emulator.store import Record
 from coupa_provider.emulator.values import Values
 from coupa_provider.emulator.xml import singular
@@ -204,21 +202,9 @@ class Writer:
             raise Refusal(errors_answer(status, self._key, list(dict.fromkeys(errors)), self._as_xml))
 
     def _is_taken(self, record: Record, names: tuple[str, ...], is_new: bool) -> bool:
-        references = self._values.references
-        equal: list[Key] = []
-        for name in names:
-            attribute = self._resource.attributes.get(name)
-            value = record.get(name)
-            if attribute is None or value in (None, "", {}):
-                return False
-            if isinstance(value, dict):
-                equal.append((reference_steps(name, attribute.target), "number", value.get("id")))
-            elif attribute.base == "datetime":
-                equal.append(((Step(name, "datetime"),), "instant", int(parse_instant(value).timestamp())))
-            else:
-                step = Step(name, attribute.base)
-                kind = order_kind([step])
-                equal.append(((step,), references.kind(kind), references.comparable(value, kind)))
+        equal = self._values.references.keys_of_record(self._resource.type, names, record)
+        if equal is None:
+            return False
         found = self._store.matching(self._resource.path, equal, parent_id=self._target.parent_id)
         return any(is_new or other != record["id"] for other in found)
 

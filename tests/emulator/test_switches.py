@@ -25,10 +25,6 @@ def test_there_are_34_and_each_says_what_it_is_for() -> None:
     assert all(switch.meaning and len(switch.modes) >= 2 for switch in SWITCHES.values())
 
 
-def test_what_is_not_served_yet_is_said_so() -> None:
-    assert {name for name, switch in SWITCHES.items() if not switch.served} == {"U23", "U27"}
-
-
 def test_a_wrong_mode_is_refused_with_the_modes_there_are() -> None:
     with pytest.raises(ValueError, match=r"U7 .*cannot be '999'; modes are 201, 200"):
         Switches({"U7": "999"})

@@ -188,19 +188,24 @@ def test_by_its_id(coupa, mode):
 
 
 def test_five_thousand_rows_of_which_37_are_bad(coupa, mode, tmp_path, logged):
-    coupa.add("data_file_sources", load("Loading"))
-    coupa.change("data_file_sources", 7, done(5000, BAD_ROWS), after_reads=3)
-    outcome = wait(mode, errors_destination=(tmp_path / "errors").as_uri())
+    """A file of 5,000 rows that the emulator picks up, archives and loads; 37 names are there already."""
+    taken = [{"name": f"COMPANY-VALUE-{row}", "lookup": {"id": 1}} for row in BAD_ROWS]
+    coupa.load({"lookups": [{"id": 1, "name": "Colours"}], "lookup_values": taken})
+    coupa.configure(file_pick_up_s=0.5, file_rows_per_s=3000)
+    rows = "".join(f"COMPANY-KEY-{row},Colours,COMPANY-VALUE-{row}\n" for row in range(2, 5002))
+    coupa.put_file(f"./Incoming/LookupValues/{NAME}", f"External Ref Num,Lookup,Name\n{rows}")
+    outcome = wait(mode, errors_destination=(tmp_path / "errors").as_uri(), poke_interval=0.3, timeout=60)
     assert outcome.state == "failed"
     assert "is done, but with 37 errors in 37 of 5,000 rows; max_errors is 0" in outcome.message
     [listed] = re.findall(r"Rows ([\d, ]+)\.", outcome.message)
     assert [int(row) for row in listed.split(", ")] == BAD_ROWS
     assert "name: Name has already been taken (37 times)" in outcome.message
     pushed = outcome.pushed["return_value"]
-    assert {name: pushed[name] for name in ("records", "created", "updated", "errors")} == {
+    assert {name: pushed[name] for name in ("file", "records", "created", "updated", "errors")} == {
+        "file": SHOWN,
         "records": 5000,
-        "created": 0,
-        "updated": 4963,
+        "created": 4963,
+        "updated": 0,
         "errors": 37,
     }
     assert pushed["error_rows"] == [
@@ -213,14 +218,16 @@ def test_five_thousand_rows_of_which_37_are_bad(coupa, mode, tmp_path, logged):
         for row in BAD_ROWS[:20]
     ]
     file = Path(pushed["errors_file"].removeprefix("file://"))
-    assert file == tmp_path / "errors" / "data_file_source_7_errors.ndjson"
+    assert file == tmp_path / "errors" / f"data_file_source_{pushed['id']}_errors.ndjson"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["row"] for line in lines] == BAD_ROWS
     assert lines[0] == {**pushed["error_rows"][0], "first_column": f"COMPANY-KEY-{BAD_ROWS[0]}"}
     assert pushed["errors_file"] in outcome.message
     text = logged()
-    assert "is 'Loading'" in text
+    assert "is 'Loading', progress " in text
     assert "COMPANY" not in outcome.message + text
+    assert coupa.files() == [f"Incoming/Archive/LookupValues/{NAME}"]
+    assert len(coupa.ids("lookup_values")) == 5000
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coupa_provider.emulator.actions import (
     approvables,
     approvals,
+    data_files,
     exported,
     files,
     integration,
@@ -22,6 +23,7 @@ _HANDLERS: tuple[Handler, ...] = (
     integration.perform,
     exported.perform,
     files.perform,
+    data_files.perform,
     approvals.perform,
     approvables.perform,
     invoices.perform,
