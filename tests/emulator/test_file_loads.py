@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coupa_provider.emulator import Emulator
 from coupa_provider.emulator.csv_rows import MOST_BYTES, MOST_ROWS, UnreadableFile, read_csv
+from coupa_provider.emulator.file_load import KINDS
+from coupa_provider.emulator.file_loader import FileLoader, begin_load
+from coupa_provider.emulator.instance import Instance
 from coupa_provider.emulator.rules import written_attributes
 from coupa_provider.emulator.settings import SettingError
 
@@ -316,3 +323,45 @@ def test_a_reset_drops_files_and_loads(coupa: Caller) -> None:
     assert coupa.emulator.files() == []
     time.sleep(0.2)
     assert loads(coupa.emulator) == []
+
+
+HEADERS = (
+    "Id",
+    "Number",
+    "Name",
+    "Status",
+    "PO Method",
+    "On Hold",
+    "Savings Pct",
+    "Payment Term",
+    "Primary Contact Email",
+)
+CELL = st.one_of(
+    st.sampled_from(("", " ", "1", "S-1", "active", "yes", "Net 30", "a@b.cd", "12a", "-1e5", "NULL")),
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12),
+)
+
+
+@given(
+    header=st.lists(st.sampled_from(HEADERS), min_size=1, max_size=4, unique=True),
+    rows=st.lists(st.lists(CELL, min_size=1, max_size=5), max_size=8),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_stands_in_a_file_each_row_is_accounted_for(
+    header: list[str], rows: list[list[str]]
+) -> None:
+    instance = Instance(empty=True, data={"suppliers": [{"id": 1, "name": "Fishy", "number": "S-1"}]})
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+    number = begin_load(instance, KINDS["Suppliers"], "x.csv", text.getvalue().encode())
+    loader, now = FileLoader(instance), time.monotonic()
+    for step in range(10):
+        loader.carry_on(now + step)
+    shown = instance.record("data_file_sources", number)
+    assert shown is not None
+    assert (shown["status"], shown["records-count"], instance.loads) == ("done", len(rows), [])
+    bad = [error["row"] for error in shown["upload-errors"]]
+    assert bad == sorted(set(bad))
+    assert shown["records-created"] + shown["records-updated"] + len(bad) == len(rows)
+    assert len(instance.ids("suppliers")) == 1 + shown["records-created"]
+    instance.store.close()
