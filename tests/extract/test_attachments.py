@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -29,6 +25,7 @@ from coupa_provider.extract.destination import Destination
 from coupa_provider.extract.errors import ExtractError
 from coupa_provider.extract.manifest_reader import ManifestReader
 from tests.extract.landed import land_ids, land_records
+from tests.forked_try import ForkedTry
 
 NESTED = "invoices/:invoice_id/attachments"
 KINDS = ["attachments", "image_scan", "legal_invoice_pdf"]
@@ -490,12 +487,8 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
 
 
-def begin(coupa, extract, folder, kinds=KINDS) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TRY, coupa.url, extract.folder.root, str(folder), ",".join(kinds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begins\n"
-    return process
+def begin(coupa, extract, folder, kinds=KINDS) -> ForkedTry:
+    return ForkedTry(TRY, coupa.url, extract.folder.root, str(folder), ",".join(kinds))
 
 
 @pytest.mark.timeout(240)
@@ -508,14 +501,9 @@ def test_a_killed_task_goes_on(coupa, extract, local) -> None:
     expected = truth(coupa)
     moments = random.Random(4)
     for _ in range(6):
-        process = begin(coupa, extract, local.root)
-        time.sleep(moments.uniform(0.15, 0.4))
-        process.kill()
-        assert process.wait() == -9, "it ended before it could be killed: more records are needed"
+        begin(coupa, extract, local.root).kill(after=moments.uniform(0.15, 0.4))
         assert not Path(local.path_of("_manifest.json")).exists()
-    last = begin(coupa, extract, local.root)
-    last.communicate(timeout=120)
-    assert last.returncode == 0
+    begin(coupa, extract, local.root).end()
     assert landed(local) == expected
     kept = {path.name for path in Path(local.root).iterdir()}
     assert {name for name in kept if not name.isdigit()} == {
@@ -545,10 +533,8 @@ def test_memory_does_not_grow_with_a_file(coupa, client, tmp_path) -> None:
         coupa.load({"invoices/9000/attachments": [file | shown for file in files]})
         place = Destination(LocalFileSystem(), f"{tmp_path}/ids", f"file://{tmp_path}/ids")
         extract = land_ids(place, [9000], instance=client.config.instance)
-        process = begin(coupa, extract, tmp_path / f"out{size}", ["attachments"])
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
+        [output] = begin(coupa, extract, tmp_path / f"out{size}", ["attachments"]).end()
         assert sum(path.stat().st_size == size for path in (tmp_path / f"out{size}").rglob("*-big.bin")) == 3
-        return int(re.findall(r"\d+", output)[-1])
+        return int(output)
 
     assert peak_kb(200_000_000) < peak_kb(1_000_000) + 20_000

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -19,6 +15,7 @@ from coupa_provider.push.errors import PushError
 from coupa_provider.push.integration_alert import send_alert
 from coupa_provider.push.integration_report import report_outcomes
 from coupa_provider.push.integration_reporting import Reporting, document_type_of
+from tests.forked_try import ForkedTry
 
 ERP = {"id": 1, "code": "ERP_SUPPLIER"}
 RUN = 70
@@ -336,25 +333,13 @@ def test_a_killed_task_mails_once(coupa, folder):
             "seed": 11,
         }
     )
-    command = [sys.executable, "-c", TRY, coupa.url, folder.root]
-
-    def begin():
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-        assert process.stdout.readline() == "begins\n"
-        return process
-
     moments = random.Random(4)
     sent = []
     for _ in range(25):
-        process = begin()
-        time.sleep(moments.uniform(0, 0.6))
-        process.kill()
-        assert process.wait() == -9, "it ended before it could be killed: more records are needed"
+        ForkedTry(TRY, coupa.url, folder.root).kill(after=moments.uniform(0, 0.6))
         sent.append(len(coupa.seen()["alerts"]))
     assert len({count for count in sent if 0 < count < 600}) >= 8
-    last = begin()
-    output, _ = last.communicate(timeout=120)
-    assert (last.returncode, output) == (0, "600 600\n")
+    assert ForkedTry(TRY, coupa.url, folder.root).end() == ["600 600"]
     assert alerted(coupa) == {f"S-{row}": 1 for row in range(1, 1201) if row % 2}
     assert len(coupa.ids("integration_history_records")) == 600
     assert coupa.seen()["faults_served"]["lost_write"] > 50

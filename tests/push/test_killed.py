@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from coupa_provider.extract.manifest_reader import ManifestReader
+from tests.forked_try import ForkedTry
 
-RECORDS = 1_000
+RECORDS = 1_500
 KILLS = 25
 TRY = """
 import json, sys
@@ -38,15 +34,6 @@ print(json.dumps(done.counts))
 """
 
 
-def begin(coupa, extract: ManifestReader) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TRY, coupa.url, extract.folder.root]
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begins\n"
-    return process
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bumps", ["yes", "no"])
@@ -61,16 +48,11 @@ def test_a_killed_task_marks_each_record_once(coupa, land, marks, filled, bumps)
     moments = random.Random(bumps)
     marked = []
     for _ in range(KILLS):
-        process = begin(coupa, extract)
-        time.sleep(moments.uniform(0, 0.2))
-        process.kill()
-        assert process.wait() == -9, "it ended before it could be killed: more records are needed"
+        ForkedTry(TRY, coupa.url, extract.folder.root).kill(after=moments.uniform(0, 0.2))
         marked.append(sum(marks().values()))
     stopped_midway = len({count for count in marked if 0 < count < RECORDS})
     assert stopped_midway >= 10
-    last = begin(coupa, extract)
-    output, _ = last.communicate(timeout=120)
-    assert last.returncode == 0
+    [output] = ForkedTry(TRY, coupa.url, extract.folder.root).end()
     assert json.loads(output) == {"marked": RECORDS, "already": 0, "changed": 0, "gone": 0}
     assert marks() == dict.fromkeys(range(1, RECORDS + 1), 1)
     assert coupa.seen()["faults_served"]["lost_write"] > 50

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tests.forked_try import ForkedTry
 
 RECORDS = 2_000
 KILLS = 30
@@ -39,14 +38,6 @@ print(json.dumps([account.counts, account.outcomes]))
 """
 
 
-def begin(coupa, path: Path, key: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TRY, coupa.url, str(path), key]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begins\n"
-    return process
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("key", ["number", ""])
@@ -66,16 +57,11 @@ def test_a_killed_push_creates_each_record_once(coupa, tmp_path, key):
     moments = random.Random(key)
     created = []
     for _ in range(KILLS):
-        process = begin(coupa, path, key)
-        time.sleep(moments.uniform(0, 0.35))
-        process.kill()
-        assert process.wait() == -9, "it ended before it could be killed: more records are needed"
+        ForkedTry(TRY, coupa.url, str(path), key).kill(after=moments.uniform(0, 0.35))
         created.append(len(coupa.ids("suppliers")))
     stopped_midway = len({count for count in created if 0 < count < RECORDS})
     assert stopped_midway >= 10
-    last = begin(coupa, path, key)
-    output, _ = last.communicate(timeout=200)
-    assert last.returncode == 0
+    [output] = ForkedTry(TRY, coupa.url, str(path), key).end(timeout=200)
     counts, outcomes = json.loads(output)
     lines = [json.loads(line) for line in Path(outcomes.removeprefix("file://")).read_text().splitlines()]
     assert [line["row"] for line in lines] == list(range(1, RECORDS + 1))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +21,7 @@ from coupa_provider.push.compare import adds_to
 from coupa_provider.push.errors import PushError
 from coupa_provider.push.single import call_once, create_once, get_kept, kept, update_once
 from coupa_provider.resources import find_resource
+from tests.forked_try import ForkedTry
 
 SUPPLIER = {"name": "Acme", "number": "S-1"}
 DOUBTFUL = ["lost_write", "500", "502", "drop_before", "drop_middle", "truncated"]
@@ -312,25 +310,14 @@ def test_a_killed_task_creates_its_record_once(coupa, suppliers):
         faults={"rate": 0.3, "kinds": ["lost_write"], "methods": ["POST"], "seed": 5},
     )
 
-    def begin(name, *, again):
-        command = [sys.executable, "-c", TRY, coupa.url, name, "again" if again else "first"]
-        root = Path(__file__).parents[2]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begins\n"
-        return process
-
     made_by_killed = 0
     for number in range(10):
         name = f"K-{number}"
-        for attempt in range(2):
-            process = begin(name, again=attempt > 0)
-            time.sleep(0.04 + 0.025 * number)
-            process.kill()
-            process.wait()
+        for attempt in ("first", "again"):
+            ForkedTry(TRY, coupa.url, name, attempt).kill(after=0.04 + 0.025 * number, may_have_ended=True)
         time.sleep(0.1)  # what was sent arrives
         made_by_killed += name in suppliers().values()
-        output, _ = begin(name, again=True).communicate(timeout=60)
+        [output] = ForkedTry(TRY, coupa.url, name, "again").end()
         record_id, created = output.split()
         assert suppliers()[int(record_id)] == name
         assert created in ("True", "False")

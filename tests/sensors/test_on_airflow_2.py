@@ -25,9 +25,10 @@ from tests.postgresql import free_port
 from tests.sensors import twelve
 from tests.sensors.modes import AIRFLOW_2
 
-pytestmark = pytest.mark.skipif(
-    not AIRFLOW_2, reason="tests/parallel/test_sensors.py is the same for Airflow 3"
-)
+pytestmark = [
+    pytest.mark.first,
+    pytest.mark.skipif(not AIRFLOW_2, reason="tests/parallel/test_sensors.py is the same for Airflow 3"),
+]
 
 ROOT = Path(__file__).parents[2]
 DAG_FILE = ROOT / "tests" / "parallel" / "dags" / "sensors.py"
