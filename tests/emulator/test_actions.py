@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NOT_SERVED = {
     "asset_tags bulk_update",
     "contracts update_legal_agreement_published",
+    "data_file_sources load_files",
+    "data_file_sources load_from_coupa_file_service",
+    "data_file_sources validate_api_key",
     "expense_lines/expense_artifacts update_with_ocr_response",
     "expense_reports send_back_line",
     "pick_lists update_fulfillments",
@@ -33,10 +36,12 @@ NOT_SERVED = {
     "suppliers supplier_user_integration_contacts_remove",
     "suppliers sync_supplier_user_locale",
 }
-NOT_SERVED_RESOURCES = ("business_groups", "easy_form_responses", "data_file_sources")
+NOT_SERVED_RESOURCES = ("business_groups", "easy_form_responses")
 # Tested with integrations and with files.
 ELSEWHERE = ("integration_runs", "integration_errors", "integration_history_records")
-ELSEWHERE_NAMES = ("attach", "avatar", "image_scan", "legal_agreement")
+ELSEWHERE_NAMES = (
+    "attach", "avatar", "image_scan", "legal_agreement", "load_file", "load_from_sftp",
+)  # fmt: skip
 
 QUERIES = {"add_approver": {"approver_id": 1}}
 BODIES: dict[str, dict[str, Any]] = {

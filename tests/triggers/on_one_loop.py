@@ -74,8 +74,16 @@ def main(kind: str, limit: float) -> dict[str, object]:
 
     import airflow.jobs.triggerer_job_runner  # noqa: F401 - and with it what every triggerer has imported
 
-    imported, states = asyncio.run(scene(), debug=True)
+    with asyncio.Runner(debug=True, loop_factory=OwnTimeLoop) as runner:
+        imported, states = runner.run(scene())
     return {"imported": imported, "states": sorted(set(states)), "slow": slow, "stuck": watchdog.places}
+
+
+class OwnTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock stands still while others have the processors: nobody blocks it then."""
+
+    def time(self) -> float:
+        return super().time() - seconds_ready()
 
 
 async def fire(trigger) -> str:
