@@ -5,7 +5,6 @@ They are folders of this machine, so that a real SFTP server can be put before t
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -62,21 +61,28 @@ class FileFolders:
 
     def paths(self) -> list[str]:
         """Return the paths of all files, sorted: those that wait and those that were archived."""
-        if self._given is None and self._own is None:
+        if not self._is_there:
             return []
-        found = (
-            Path(folder, name).relative_to(self.root)
-            for folder, _, names in os.walk(self.root)
-            for name in names
-            if not name.startswith(".")
-        )
-        return sorted(path.as_posix() for path in found)
+        found = (file for file in self.root.rglob("*") if file.is_file() and not file.name.startswith("."))
+        return sorted(file.relative_to(self.root).as_posix() for file in found)
 
     def waiting(self) -> list[tuple[str, str]]:
         """Return folder and name of each file that waits, in the order in which Coupa takes them: by name."""
-        split = [path.split("/") for path in self.paths()]
-        found = [(parts[1], parts[2]) for parts in split if len(parts) == 3 and parts[0] == INCOMING]
+        incoming = self.root / INCOMING if self._is_there else None
+        if incoming is None or not incoming.is_dir():
+            return []
+        found = [
+            (folder.name, file.name)
+            for folder in incoming.iterdir()
+            if folder.is_dir() and folder.name != _ARCHIVE
+            for file in folder.iterdir()
+            if file.is_file() and not file.name.startswith(".")
+        ]
         return sorted(found, key=lambda one: (one[1], one[0]))
+
+    @property
+    def _is_there(self) -> bool:
+        return self._given is not None or self._own is not None
 
     def pick_up(self, folder: str, name: str, mode: str) -> bytes:
         """Move a file to the archive, as Coupa does before it reads it, and return what is in it.

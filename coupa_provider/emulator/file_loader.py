@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,9 @@ class FileLoader:
             for folder, name in self._instance.files.waiting():
                 # What is put anywhere else is never picked up.
                 if (kind := KINDS.get(folder)) is not None:
-                    content = self._instance.files.pick_up(folder, name, settings.switches["U27"])
-                    begin_load(self._instance, kind, flattened(f"/Incoming/{folder}/{name}"), content)
+                    with contextlib.suppress(FileNotFoundError):  # somebody took it back
+                        content = self._instance.files.pick_up(folder, name, settings.switches["U27"])
+                        begin_load(self._instance, kind, flattened(f"/Incoming/{folder}/{name}"), content)
         self._room += (now - self._last) * settings.file_rows_per_s
         self._last = now
         waiting = [load for load in self._instance.loads if load.status == "Pending"]
@@ -119,7 +121,8 @@ class FileLoader:
 
     def _end(self, load: FileLoad, status: str, result: Mapping[str, Any]) -> None:
         load.status = status
-        self._instance.loads.remove(load)
+        with contextlib.suppress(ValueError):  # a reset has dropped it
+            self._instance.loads.remove(load)
         progress = {"progress": load.worked} if status == "done" else {}
         self._show(load, **progress, **result, **{"end-time": self._instance.stamp()})
 
@@ -168,30 +171,21 @@ class FileLoader:
         return []
 
     def _existing(self, kind: FileKind, resource: Resource, payload: Mapping[str, Any]) -> int | None:
-        references = References(self._instance)
-        given = dict(payload)
+        """Return the record that a row is about; the first key that the row gives decides."""
+        references, attributes = References(self._instance), written_attributes(resource.type)
+        given = {
+            name: references.find(attributes[name].target or "", value) if isinstance(value, dict) else value
+            for name, value in payload.items()
+        }
         if resource.path == "accounts" and "code" not in given:
-            segments = sorted((int(m[1]), v) for n, v in given.items() if (m := _SEGMENT.fullmatch(n)))
+            segments = sorted((int(m[1]), v) for n, v in payload.items() if (m := _SEGMENT.fullmatch(n)))
             given["code"] = "-".join(value for _, value in segments)
         for names in kind.keys:
-            if not all(name in given for name in names):
-                continue
-            equal = references.keys_of_record(
-                resource.type, names, self._with_ids(references, resource, given)
-            )
-            found = self._instance.store.matching(resource.path, equal) if equal else []
-            return found[0] if found else None
+            if all(name in given for name in names):
+                equal = references.keys_of_record(resource.type, names, given)
+                found = self._instance.store.matching(resource.path, equal) if equal else []
+                return found[0] if found else None
         return None
-
-    def _with_ids(
-        self, references: References, resource: Resource, given: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """References as records hold them."""
-        attributes = written_attributes(resource.type)
-        return {
-            name: references.find(attributes[name].target or "", value) if isinstance(value, dict) else value
-            for name, value in given.items()
-        }
 
 
 def _messages(answer: Answer) -> list[str]:

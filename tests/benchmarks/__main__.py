@@ -18,7 +18,7 @@ from measures import LOST, MEASURES, PUSH_PACE, Line, Sizes
 
 TINY = Sizes(
     paced=300, paced_peer=100, unpaced=150, rounds=1, few=100, many=300, imports=1, loaded=200,
-    pushed=50, pushed_paced=20, pushed_unchanged=100, pushed_peer=2, pushes=1, pushed_many=500, answers=20,
+    pushed=50, pushed_paced=20, pushed_unchanged=100, pushed_peer=2, kinds=1, pushed_many=500, answers=20,
     waiting=20, waiting_rounds=1, waiting_interval=1,
 )  # fmt: skip
 PUSHES = ("push", "lost", "push-memory", "answers")

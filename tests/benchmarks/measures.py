@@ -45,7 +45,7 @@ class Sizes:
     :param pushed_paced: created by ours at the rate limit: about 45 seconds.
     :param pushed_unchanged: pushed by ours though Coupa holds them already.
     :param pushed_peer: pushed by a loop; four times as many by its threads.
-    :param pushes: kinds of pushes: all new, all unchanged, some changed.
+    :param kinds: so many of the formats, resources and states of affairs of a measure.
     :param pushed_many: for the higher memory; the lower is that of a tenth.
     :param answers: writes of each kind, operation and shape of the answer.
     :param waiting: records waited for, each by a trigger of its own.
@@ -65,7 +65,7 @@ class Sizes:
     pushed_paced: int = 1_000
     pushed_unchanged: int = 10_000
     pushed_peer: int = 150
-    pushes: int = 3
+    kinds: int = 3
     pushed_many: int = 50_000
     answers: int = 150
     waiting: int = 200
@@ -147,7 +147,7 @@ def per_cpu_second(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
 def peak_memory(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
     """Most memory at many records against that at few."""
     emulator.configure(rate_limit=None, latency_ms=0)
-    for file_format in ("ndjson", "parquet"):
+    for file_format in ("ndjson", "parquet")[: sizes.kinds]:
         few, many = (
             median(
                 run("ours", emulator, size, file_format=file_format, requests_per_second=UNPACED).peak_bytes
@@ -208,7 +208,7 @@ def pushing(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
     with running_emulator(None) as emulator:
         for limit, pace, where in ((None, PUSH_PACE, "no limit"), (RATE_LIMIT, None, "25 requests/s")):
             place: dict[str, float | None] = {"rate_limit": limit, "latency_ms": PUSH_LATENCY_MS}
-            for title, scenario, paced in contests[: sizes.pushes]:
+            for title, scenario, paced in contests[: sizes.kinds]:
                 ours = run_push(
                     "push_ours", emulator, (limit and paced) or scenario, requests_per_second=pace, **place
                 )
@@ -244,7 +244,7 @@ def lost_answers(emulator: Emulator, sizes: Sizes) -> Iterator[Line]:
         ("push_threads", "8 threads, repeat", True),
     )
     with running_emulator(None) as emulator:
-        for kind, title in ((RECEIPTS, "receipts"), (SUPPLIERS, "suppliers")):
+        for kind, title in ((RECEIPTS, "receipts"), (SUPPLIERS, "suppliers"))[: sizes.kinds]:
             scenario = Scenario(kind, sizes.pushed)
             ours = run_push("push_ours", emulator, scenario, lost_writes=LOST, requests_per_second=UNPACED)
             what = f"{sizes.pushed:,} {title}: twice / missing / told wrong"

@@ -306,8 +306,7 @@ class RunningAirflow:
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
             method=method,
         )
-        with OPENER.open(request, timeout=60) as answer:
-            content = answer.read()
+        content = _answer_to(request)
         return json.loads(content) if content else None
 
     def wait_for(self, condition: Callable[[], Any], what: str, timeout: float) -> Any:
@@ -411,6 +410,20 @@ def running_airflow(
                     os.kill(pid, signal.SIGKILL)
             process.wait()
             time.sleep(0.05)
+
+
+def _answer_to(request: urllib.request.Request) -> bytes:
+    """Send a request; what is asked while Airflow writes the same rows may fail there, and is asked again."""
+    tries = 5 if request.get_method() == "GET" else 1
+    while True:
+        tries -= 1
+        try:
+            with OPENER.open(request, timeout=60) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code != 500 or not tries:
+                raise
+        time.sleep(0.5)
 
 
 def _is_healthy(airflow: RunningAirflow, process: subprocess.Popen[bytes]) -> bool:
