@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def layer_of(path):
     return parts[0] if len(parts) > 1 else ""
 
 
+@cache
 def imports_of(path):
     """Return all modules a module imports, at the top and inside functions, with the names taken from them."""
     found = set()
