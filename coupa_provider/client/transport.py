@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
@@ -21,6 +23,8 @@ from coupa_provider.client.retry import Failure
 USER_AGENT = f"airflow-provider-coupa/{__version__}"
 _MOST_CONNECTIONS = 100
 _CHUNK_BYTES = 256 * 1024
+#: An exchange that was cancelled and has not ended after so long is cancelled again.
+_OBEYS_SECONDS = 1.0
 
 
 class TransportError(Exception):
@@ -97,6 +101,17 @@ class Transport:
         :raises CoupaQueryError: the path is not a plain path.
         :raises CoupaConfigError: the instance's certificate is not trusted.
         """
+        return await _until_it_obeys(self._send(method, path, query, headers, body, sink))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes | Form | None,
+        sink: BinaryIO | None,
+    ) -> Answer:
         try:
             url = httpx.URL(self._base_url + path + (f"?{query}" if query else ""))
         except httpx.InvalidURL as error:
@@ -188,6 +203,28 @@ class Transport:
         if self._proxy:
             return f"No connection to {self._peer} ({text}). Check the field 'proxy'"
         return f"No connection to {self._host} ({text}). Check the field 'host', or whether a proxy is needed"
+
+
+async def _until_it_obeys(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Wait for an exchange; when the waiting is cancelled, cancel the exchange as often as it takes.
+
+    Two requests may be given the same idle connection. If both are cancelled at once, anyio up to 4.13 can forget to
+    wake the one that waits for the connection's lock to clean up. It would wait for ever, and all who wait for it.
+    """
+    exchange = asyncio.create_task(work)
+    try:
+        await asyncio.wait((exchange,))
+    except asyncio.CancelledError:
+        while not exchange.done():
+            exchange.cancel()
+            with contextlib.suppress(
+                asyncio.CancelledError
+            ):  # it is raised anyway, when the exchange has ended
+                await asyncio.wait((exchange,), timeout=_OBEYS_SECONDS)
+        if not exchange.cancelled():
+            exchange.exception()  # nobody wants to know any more
+        raise
+    return exchange.result()
 
 
 def _content(body: bytes | Form | None) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
+import time
 
 import pytest
 
@@ -205,3 +207,33 @@ def test_no_line_a_request_from_httpx_but_those_of_other_hosts_stay(
     lines = [record.getMessage() for record in caplog.records if record.name == "httpx"]
     assert any("/elsewhere" in line for line in lines)
     assert not any("Acme" in line for line in lines)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_exchange_that_does_not_obey_is_cancelled_again(config_for, closed_port, monkeypatch, run, again):
+    """The first order to end is lost, as a lock below httpx may lose it; a second one of the caller's changes nothing."""
+    orders = []
+
+    async def deaf(*arguments, **options):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                orders.append(time.monotonic())
+                if len(orders) == 2:
+                    raise
+
+    async def scene() -> float:
+        async with Transport(config_for(f"http://127.0.0.1:{closed_port}")) as transport:
+            monkeypatch.setattr(transport._client, "send", deaf)
+            request = asyncio.create_task(transport.send("GET", "/api/suppliers", headers={}))
+            for _ in range(1 + again):
+                await asyncio.sleep(0.05)
+                request.cancel()
+            begun = time.monotonic()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+            return time.monotonic() - begun
+
+    assert run(scene()) < 10
+    assert len(orders) == 2
