@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import mimetypes
 import re
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 
 from coupa_provider.client.answer import Answer
 from coupa_provider.client.errors import CoupaNotAFileError, CoupaNotFoundError, CoupaUnavailableError
+from coupa_provider.client.in_thread import in_thread
 from coupa_provider.client.received import Received
 
 #: A PDF says within its last bytes that it is whole.
@@ -62,11 +62,11 @@ async def receive(chunks: AsyncIterable[bytes], headers: Mapping[str, str], sink
     sink.seek(0)
     sink.truncate()
     async for chunk in chunks:
-        await asyncio.to_thread(take, chunk)
+        await in_thread(take, chunk)
         size += len(chunk)
         beginning = beginning or chunk[:_PDF_END_BYTES]
         ending = (ending + chunk[-_PDF_END_BYTES:])[-_PDF_END_BYTES:]
-    await asyncio.to_thread(sink.flush)
+    await in_thread(sink.flush)
     kind = headers.get("content-type", "").split(";")[0].strip().lower()
     return Received(size, digest.hexdigest(), kind, _file_name(headers), beginning, ending)
 

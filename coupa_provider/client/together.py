@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
+from coupa_provider.client.in_thread import in_thread
+
 T = TypeVar("T")
 
 
@@ -49,7 +51,7 @@ async def for_each_read(items: Iterator[T], work: Callable[[T], Awaitable[None]]
     async def run() -> None:
         while True:
             async with reading:
-                item = await asyncio.to_thread(next, items, end)
+                item = await in_thread(next, items, end)
             if item is end:
                 return
             await work(item)

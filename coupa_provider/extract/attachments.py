@@ -33,6 +33,7 @@ from coupa_provider.client.errors import (
     CoupaNotFoundError,
     CoupaValidationError,
 )
+from coupa_provider.client.in_thread import in_thread
 from coupa_provider.client.received import Received
 from coupa_provider.client.together import for_each_read, together
 from coupa_provider.client.walk import BATCH
@@ -208,7 +209,7 @@ class _Fetching:
         try:
             await together([look_up_all(), *(work() for _ in range(_LANES))])
         finally:
-            await asyncio.to_thread(self._store.note)
+            await in_thread(self._store.note)
 
     def _batches(self) -> Iterator[list[int]]:
         batch: list[int] = []
@@ -266,7 +267,7 @@ class _Fetching:
             entry = _entry(
                 attached, outcome, link=attached.url if outcome == LINK else None, text=attached.text
             )
-        elif known and _is_same(known, attached) and await asyncio.to_thread(self._store.holds, known):
+        elif known and _is_same(known, attached) and await in_thread(self._store.holds, known):
             if noted:
                 self.stored_bytes += known.bytes or 0
             entry = msgspec.structs.replace(known, outcome=STORED if noted else UNCHANGED)
@@ -288,7 +289,7 @@ class _Fetching:
                     sha256=received.sha256,
                     path=_path(attached, received.name),
                 )
-                await asyncio.to_thread(self._store.take, file, entry)
+                await in_thread(self._store.take, file, entry)
         except CoupaNotFoundError:
             return self._absent(attached, known)
         except (CoupaAuthenticationError, CoupaConfigError):
@@ -297,7 +298,7 @@ class _Fetching:
             if isinstance(error, CoupaValidationError) and any(_NO_FILE in said for said in error.errors):
                 return self._absent(attached, known)
             entry = _entry(attached, FAILED, error=error.message)
-            await asyncio.to_thread(self._store.remember, entry)
+            await in_thread(self._store.remember, entry)
             self._count_failure(attached.key, error)
             return entry
         self.stored_bytes += received.size

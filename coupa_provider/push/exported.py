@@ -32,6 +32,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
+from coupa_provider.client.in_thread import in_thread
 from coupa_provider.client.query import encode_arguments
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
@@ -307,7 +308,7 @@ class _Marking:
 
     async def _note(self, outcomes: Mapping[str, Sequence[int]]) -> None:
         async with self._writing:
-            await asyncio.to_thread(self._journal.note, outcomes)
+            await in_thread(self._journal.note, outcomes)
 
     async def _pause(self, attempt: int, records: int, doubt: Exception | None) -> None:
         """Wait before records in doubt are looked up again: a slow Coupa may still be at work on them."""

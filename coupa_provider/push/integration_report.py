@@ -26,6 +26,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
+from coupa_provider.client.in_thread import in_thread
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
 from coupa_provider.client.walk import BATCH
@@ -244,7 +245,7 @@ class _Work:
 
     async def _note(self, notes: Mapping[str, Sequence[int]]) -> None:
         async with self._writing:
-            await asyncio.to_thread(self.journal.note, notes)
+            await in_thread(self.journal.note, notes)
 
 
 def _batches(folder: Destination, name: str) -> Iterator[list[Settled]]:

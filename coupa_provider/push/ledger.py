@@ -104,7 +104,8 @@ class Ledger:
 
     def close(self) -> None:
         """Give up the index; the notes stay."""
-        self._index.close()
+        with self._lock:  # SQLite crashes if a thread is using it
+            self._index.close()
 
     def is_settled(self, rows: Sequence[int]) -> set[int]:
         """Return those of some rows that have an outcome."""

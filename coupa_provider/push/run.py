@@ -8,7 +8,6 @@ is sent again; a row without a key cannot be looked up, and is not sent twice.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import re
@@ -29,6 +28,7 @@ from coupa_provider.client.errors import (
     CoupaUnavailableError,
     CoupaValidationError,
 )
+from coupa_provider.client.in_thread import in_thread
 from coupa_provider.client.query import encode_fields
 from coupa_provider.client.spans import workers_for
 from coupa_provider.client.together import for_each, for_each_read
@@ -285,8 +285,8 @@ class _Pushing:
                     item.row for item, decision in to_send if decision.send == kind and item.doubt != kind
                 ]
                 if rows:
-                    await asyncio.to_thread(self._ledger.note, intent=kind, rows=rows)
-            await asyncio.to_thread(self._note, outcomes, wait=not any(item.doubt for item in waiting))
+                    await in_thread(self._ledger.note, intent=kind, rows=rows)
+            await in_thread(self._note, outcomes, wait=not any(item.doubt for item in waiting))
             waiting = await self._send_all(to_send)
             await self._pause(waiting)
 
@@ -357,7 +357,7 @@ class _Pushing:
             await for_each(to_send, send, _SENDERS)
         finally:
             # Also what was done before a failure: it need not be found out again.
-            await asyncio.to_thread(self._note, outcomes)
+            await in_thread(self._note, outcomes)
         return doubtful
 
     async def _send(self, item: _Item, decision: Decision) -> Settled | None:
