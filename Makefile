@@ -46,7 +46,7 @@ test: $(VENV)/.dev
 # Without what never meets Airflow and is tested at length on 3.3; operators bring some of it in.
 test-airflow2: $(VENV2)/.test
 	$(VENV2)/bin/python -m pytest -m "not browser and not postgresql and not slow" -n $(WORKERS) --dist worksteal --timeout 300 \
-		--ignore tests/parallel --ignore tests/client --ignore tests/extract --ignore tests/watch --ignore tests/completeness --ignore tests/emulator --ignore tests/resources --ignore tests/benchmarks --ignore tests/load --ignore tests/push $(PYTEST)
+		--ignore tests/parallel --ignore tests/extract --ignore tests/completeness --ignore tests/emulator --ignore tests/resources --ignore tests/benchmarks --ignore tests/load --ignore tests/push $(PYTEST)
 
 test-browser: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m browser --timeout 600 tests/browser $(PYTEST)

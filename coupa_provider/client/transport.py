@@ -217,9 +217,8 @@ async def _until_it_obeys(work: Coroutine[Any, Any, Answer]) -> Answer:
     except asyncio.CancelledError:
         while not exchange.done():
             exchange.cancel()
-            with contextlib.suppress(
-                asyncio.CancelledError
-            ):  # it is raised anyway, when the exchange has ended
+            # A second order to the one who waits changes nothing: the first is raised when the exchange has ended.
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((exchange,), timeout=_OBEYS_SECONDS)
         if not exchange.cancelled():
             exchange.exception()  # nobody wants to know any more

@@ -52,6 +52,20 @@ def begin_load(instance: Instance, kind: FileKind, shown_name: str, content: byt
     return int(record["id"])
 
 
+def pick_up(instance: Instance, kind: FileKind, folder: str, name: str) -> int:
+    """Archive a file that waits, and take it; see :func:`begin_load`.
+
+    :param instance: the instance.
+    :param kind: what the folder takes.
+    :param folder: the file's folder below ``Incoming``.
+    :param name: its name.
+    :return: id of the data file source.
+    :raises FileNotFoundError: it is not there any more.
+    """
+    content = instance.files.pick_up(folder, name, instance.settings.switches["U27"])
+    return begin_load(instance, kind, flattened(f"/Incoming/{folder}/{name}"), content)
+
+
 class FileLoader:
     """Picks files up on a fixed schedule and loads them one after the other.
 
@@ -75,8 +89,7 @@ class FileLoader:
                 # What is put anywhere else is never picked up.
                 if (kind := KINDS.get(folder)) is not None:
                     with contextlib.suppress(FileNotFoundError):  # somebody took it back
-                        content = self._instance.files.pick_up(folder, name, settings.switches["U27"])
-                        begin_load(self._instance, kind, flattened(f"/Incoming/{folder}/{name}"), content)
+                        pick_up(self._instance, kind, folder, name)
         self._room += (now - self._last) * settings.file_rows_per_s
         self._last = now
         waiting = [load for load in self._instance.loads if load.status == "Pending"]

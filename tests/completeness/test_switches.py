@@ -13,7 +13,7 @@ from airflow.exceptions import AirflowException
 from coupa_provider.client.errors import CoupaError
 from coupa_provider.emulator.switches import SWITCHES
 
-INVOICES = 1_000
+INVOICES = 3_000
 READING = [
     "U1", "U2", "U4", "U5", "U8", "U9", "U10", "U11", "U12", "U13", "U14", "U15", "U16", "U17", "U29", "U30", "U31",
     "U32", "U33",

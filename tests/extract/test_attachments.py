@@ -29,7 +29,7 @@ from tests.forked_try import ForkedTry
 
 NESTED = "invoices/:invoice_id/attachments"
 KINDS = ["attachments", "image_scan", "legal_invoice_pdf"]
-INVOICES = 100
+INVOICES = 150
 QUICK = RetryPolicy(attempts=10, first_delay=0.01, longest_delay=0.05)
 ENDS = ("stored", "unchanged", "link", "text", "absent", "gone", "kept")
 
@@ -111,7 +111,7 @@ class TestWhole:
         assert landed(destination) == expected
         assert sum(manifest.counts.values()) == manifest.listing.entries == len(expected)
         files = [content for content in expected.values() if isinstance(content, bytes)]
-        assert counted(manifest)["stored"] == len(files) > 130
+        assert counted(manifest)["stored"] == len(files) > 200
         assert manifest.stored_bytes == sum(map(len, files))
         assert {"link", "text", "absent"} < set(counted(manifest))
         assert manifest.requests == coupa.seen()["requests"]

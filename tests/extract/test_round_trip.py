@@ -28,7 +28,7 @@ from coupa_provider.resources.catalog import Attribute, attributes_of_type, find
 from tests.extract.synthetic import page_of
 from tests.extract.test_kinds import json_values, raw_values
 
-PER_KIND = settings(max_examples=15, deadline=None)
+PER_KIND = settings(max_examples=30, deadline=None)
 _folders = itertools.count()
 
 

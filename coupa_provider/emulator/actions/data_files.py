@@ -5,7 +5,7 @@ from __future__ import annotations
 from coupa_provider.emulator.actions.call import ActionCall, Done
 from coupa_provider.emulator.answers import Refusal, errors_answer
 from coupa_provider.emulator.file_load import KINDS, flattened
-from coupa_provider.emulator.file_loader import DATA_FILE_SOURCES, begin_load
+from coupa_provider.emulator.file_loader import DATA_FILE_SOURCES, begin_load, pick_up
 from coupa_provider.emulator.payloads import PayloadError, Upload, read_form
 from coupa_provider.emulator.store import Record
 
@@ -25,7 +25,7 @@ def _load_file(call: ActionCall) -> Record:
     upload = files.get("file")
     if upload is None:
         call.refuse("File can't be blank")
-    return _begun(call, folder, flattened(upload.name), upload.content)
+    return _shown(call, begin_load(call.instance, KINDS[folder], flattened(upload.name), upload.content))
 
 
 def _load_from_sftp(call: ActionCall) -> Record:
@@ -35,12 +35,10 @@ def _load_from_sftp(call: ActionCall) -> Record:
     name = str(given.get("file-file-name") or "").rpartition("/")[2]
     if (folder, name) not in call.instance.files.waiting():
         call.refuse(f"There is no file {name} in Incoming/{folder}")
-    content = call.instance.files.pick_up(folder, name, call.instance.settings.switches["U27"])
-    return _begun(call, folder, flattened(f"/Incoming/{folder}/{name}"), content)
+    return _shown(call, pick_up(call.instance, KINDS[folder], folder, name))
 
 
-def _begun(call: ActionCall, folder: str, name: str, content: bytes) -> Record:
-    record_id = begin_load(call.instance, KINDS[folder], name, content)
+def _shown(call: ActionCall, record_id: int) -> Record:
     return call.instance.store.record(DATA_FILE_SOURCES, record_id) or {}
 
 
